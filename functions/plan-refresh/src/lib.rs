@@ -1,0 +1,1 @@
+//! The Task plan-refresh

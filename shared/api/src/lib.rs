@@ -1,0 +1,1 @@
+//! HTTP routers: what an instance's agent may ask and report

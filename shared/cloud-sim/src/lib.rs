@@ -1,0 +1,1 @@
+//! A cloud in memory that behaves: late, lagging, short of capacity, and faulty on demand

@@ -1,0 +1,1 @@
+//! The register: Target CMDB, image register, leases, runs and jobs in one DynamoDB table

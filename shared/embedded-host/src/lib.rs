@@ -1,0 +1,1 @@
+//! All steps, flows, the register and the interfaces in one process

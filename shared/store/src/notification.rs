@@ -1,0 +1,5 @@
+//! Says when a set description appears.
+
+/// Watches a folder store.
+#[derive(Debug)]
+pub struct FolderWatch;

@@ -1,0 +1,1 @@
+//! The demo and bad input with real databases in real local instances

@@ -1,0 +1,1 @@
+//! Every Task of every flow, broken in every way, in virtual time
