@@ -1,1 +1,140 @@
-//! The Task report
+//! Writes the report of a run, whether it went well or not: from what the register holds, so that the sweep can write
+//! the one that a dead run owes.
+
+pub mod compose;
+pub mod page;
+
+use std::io::Cursor;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rekindle_cmdb::Register;
+use rekindle_domain::{Flow, ObjectKey, Outcome, Report, Run, RunId};
+use rekindle_planning::ending::outcome_of;
+use rekindle_step::{Clock, Step, StepContext, StepError};
+use rekindle_store::ObjectStore;
+use serde::{Deserialize, Serialize};
+
+/// The step.
+pub struct WriteReport {
+    /// The register.
+    pub register: Register,
+    /// Where reports are kept beside the register.
+    pub control: Arc<dyn ObjectStore>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// What the state machine passes.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// Which run.
+    pub run_id: RunId,
+    /// The name of the error that ended it; empty when none did.
+    #[serde(default)]
+    pub error: String,
+    /// One sentence: why.
+    #[serde(default)]
+    pub cause: String,
+}
+
+/// How the run ended.
+#[derive(Debug, Serialize)]
+pub struct Output {
+    /// The ending.
+    pub outcome: Outcome,
+    /// Empty for good endings; otherwise the name that the execution fails with.
+    pub error: String,
+    /// One sentence: why, and what to do.
+    pub cause: String,
+}
+
+#[async_trait]
+impl Step for WriteReport {
+    const NAME: &'static str = "report";
+    type Input = Input;
+    type Output = Output;
+
+    async fn run(&self, input: Input, _context: &StepContext) -> Result<Output, StepError> {
+        let Some(run) = self.register.run(&input.run_id).await.map_err(StepError::from)? else {
+            return Ok(unknown_run(&input));
+        };
+        let report = match self.register.report(&run.run_id).await.map_err(StepError::from)? {
+            Some(report) => report, // Written before: the first report stays.
+            None => self.write(&run, &input).await?,
+        };
+        self.keep(&report).await?;
+        self.register.mark_reported(&run.run_id).await.map_err(StepError::from)?;
+        Ok(output(&report, &input.error))
+    }
+}
+
+impl WriteReport {
+    async fn write(&self, run: &Run, input: &Input) -> Result<Report, StepError> {
+        let facts = compose::collect(&self.register, run).await?;
+        let outcome = run
+            .outcome
+            .or_else(|| outcome_of(run.flow, &input.error, &input.cause))
+            .unwrap_or_else(|| compose::recovery_outcome(&facts));
+        let report = compose::report(run, &facts, outcome, &input.cause, self.clock.now());
+        self.register.set_outcome(&run.run_id, outcome, Some(report.cause.clone())).await.map_err(StepError::from)?;
+        self.register.put_report(&report).await.map_err(StepError::from)?;
+        self.remember_start(&report).await?;
+        Ok(report)
+    }
+
+    /// What the services took to serve is what the next plan predicts.
+    async fn remember_start(&self, report: &Report) -> Result<(), StepError> {
+        let services = report.recovery.iter().flat_map(|recovery| &recovery.services);
+        for service in services {
+            if let Some(recovery_time) = service.recovery_time {
+                self.register
+                    .put_measured_start(&service.service, recovery_time, report.finished_at)
+                    .await
+                    .map_err(StepError::from)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The report and its page lie in the control bucket too, for the customer and for an auditor.
+    async fn keep(&self, report: &Report) -> Result<(), StepError> {
+        let Some(customer_id) = &report.customer_id else { return Ok(()) };
+        let json = serde_json::to_vec_pretty(report)
+            .map_err(|error| StepError::permanent("the report cannot be written as JSON").because(error))?;
+        let page = page::render(report);
+        for (ending, bytes) in [("json", json), ("html", page.into_bytes())] {
+            let key = report_key(customer_id.as_str(), &report.run_id, ending)?;
+            self.control.put(&key, Box::pin(Cursor::new(bytes))).await.map_err(|error| {
+                StepError::transient(format!("the report {key} could not be stored")).because(error)
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// Where a report lies in the control bucket.
+///
+/// # Errors
+/// Never for ids that were parsed; the type asks for it.
+pub fn report_key(customer_id: &str, run_id: &RunId, ending: &str) -> Result<ObjectKey, StepError> {
+    ObjectKey::parse(&format!("customers/{customer_id}/reports/{run_id}.{ending}"))
+        .map_err(|error| StepError::permanent("the report has no place in the store").because(error))
+}
+
+/// A run that never opened has made nothing and is known to nobody: its execution's own ending says all there is.
+fn unknown_run(input: &Input) -> Output {
+    let outcome = outcome_of(Flow::RefreshImage, &input.error, &input.cause).unwrap_or(Outcome::Failed);
+    Output { outcome, error: input.error.clone(), cause: input.cause.clone() }
+}
+
+fn output(report: &Report, error: &str) -> Output {
+    let outcome = report.outcome;
+    let error = match (outcome.is_success(), error) {
+        (true, _) => String::new(),
+        (false, "") => outcome.name().to_owned(),
+        (false, error) => error.to_owned(),
+    };
+    Output { outcome, error, cause: report.cause.clone() }
+}

@@ -1,1 +1,211 @@
-//! The Task sweep
+//! Finishes what nobody finished: runs whose execution was stopped, timed out or died, leases of closed runs, reports
+//! that are owed, questions past their deadline, and backup sets whose event was lost.
+//!
+//! Each call does the one next thing about each run and may be repeated at any time. When nothing is due it costs one
+//! query for unfinished runs and one listing for each machine.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rekindle_cloud::CloudProvider;
+use rekindle_cmdb::Register;
+use rekindle_domain::{
+    Flow, HumanTask, HumanTaskStatus, MachineKey, Outcome, RecoveryKind, Run, RunId, RunState,
+};
+use rekindle_function_destroy::{Destroy, start_refresh};
+use rekindle_function_plan_refresh::PlanRefresh;
+use rekindle_function_report::WriteReport;
+use rekindle_planning::sweep::ExecutionStanding;
+use rekindle_planning::{SweepAction, sweep_action};
+use rekindle_step::{Clock, ErrorName, ExecutionState, JobAnswer, Step, StepContext, StepError, Workflow};
+use serde::{Deserialize, Serialize};
+
+/// The step.
+pub struct Sweep {
+    /// The register.
+    pub register: Register,
+    /// Decides when a look is a proof.
+    pub cloud: Arc<dyn CloudProvider>,
+    /// Knows and stops executions.
+    pub workflow: Arc<dyn Workflow>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Knows what is due for a machine.
+    pub plan: PlanRefresh,
+    /// Cleans up after a run.
+    pub destroy: Destroy,
+    /// Writes what a dead run owes.
+    pub report: WriteReport,
+}
+
+/// Nothing: the sweep looks at everything.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Input {}
+
+/// What was done.
+#[derive(Debug, Default, Serialize, PartialEq, Eq)]
+pub struct Output {
+    /// One line for each thing that was done.
+    pub done: Vec<String>,
+    /// One line for each thing that could not be done; the next sweep tries again.
+    pub failed: Vec<String>,
+}
+
+#[async_trait]
+impl Step for Sweep {
+    const NAME: &'static str = "sweep";
+    type Input = Input;
+    type Output = Output;
+
+    async fn run(&self, _input: Input, context: &StepContext) -> Result<Output, StepError> {
+        let mut output = Output::default();
+        for run in self.register.unfinished_runs().await.map_err(StepError::from)? {
+            let done = self.sweep_run(&run, context).await;
+            note(&mut output, &format!("run {}", run.run_id), done);
+        }
+        for task in self.register.open_human_tasks().await.map_err(StepError::from)? {
+            let done = self.sweep_human_task(&task).await;
+            note(&mut output, "a question to a person", done);
+        }
+        for machine in self.register.all_machines().await.map_err(StepError::from)? {
+            let done = self.sweep_machine(&machine).await;
+            note(&mut output, &machine.to_string(), done);
+        }
+        Ok(output)
+    }
+}
+
+/// One thing that cannot be done does not keep the sweep from the others.
+fn note(output: &mut Output, about: &str, done: Result<Option<String>, StepError>) {
+    match done {
+        Ok(None) => {}
+        Ok(Some(done)) => output.done.push(format!("{about}: {done}")),
+        Err(error) => output.failed.push(format!("{about}: {}", error.chain())),
+    }
+}
+
+impl Sweep {
+    async fn sweep_run(&self, run: &Run, context: &StepContext) -> Result<Option<String>, StepError> {
+        let standing = self.standing(run).await?;
+        let keeps_replicas = self.keeps_replicas(run).await?;
+        let settling_time = self.cloud.characteristics().settling_time;
+        match sweep_action(run, standing, keeps_replicas, settling_time, self.clock.now()) {
+            SweepAction::Leave if standing == ExecutionStanding::Running => self.answer_again(run).await,
+            SweepAction::Leave => Ok(None),
+            SweepAction::StartExecution => self.start(run).await,
+            SweepAction::StopExecution => self.stop(run).await,
+            SweepAction::CloseAndDestroy | SweepAction::Destroy => self.clean_up(run, context).await,
+            SweepAction::Report => self.write_report(run, context).await,
+        }
+    }
+
+    async fn standing(&self, run: &Run) -> Result<ExecutionStanding, StepError> {
+        let state =
+            self.workflow.describe_execution(run.flow.state_machine(), run.run_id.as_str()).await.map_err(
+                |error| StepError::transient("the execution could not be looked at").because(error),
+            )?;
+        Ok(match state {
+            ExecutionState::Running => ExecutionStanding::Running,
+            ExecutionState::Terminal => ExecutionStanding::Terminal,
+            ExecutionState::Unknown => ExecutionStanding::Unknown,
+        })
+    }
+
+    /// An open recovery of a declared disaster that has started something keeps it until a person ends it.
+    async fn keeps_replicas(&self, run: &Run) -> Result<bool, StepError> {
+        let Some(plan_id) = &run.plan_id else { return Ok(false) };
+        let plan = self.register.plan(plan_id).await.map_err(StepError::from)?;
+        Ok(plan.is_some_and(|plan| plan.kind == RecoveryKind::Disaster) && run.last_intent_at.is_some())
+    }
+
+    async fn start(&self, run: &Run) -> Result<Option<String>, StepError> {
+        let Some(machine) = &run.machine else { return Ok(None) };
+        start_refresh(self.workflow.as_ref(), &run.run_id, machine).await?;
+        Ok(Some("the lease had been handed over to it, and it was never started: started".to_owned()))
+    }
+
+    async fn stop(&self, run: &Run) -> Result<Option<String>, StepError> {
+        let cause = "its deadline has passed";
+        self.workflow
+            .stop_execution(run.flow.state_machine(), run.run_id.as_str(), cause)
+            .await
+            .map_err(|error| StepError::transient("the execution could not be stopped").because(error))?;
+        Ok(Some("its deadline has passed: the execution was stopped".to_owned()))
+    }
+
+    async fn clean_up(&self, run: &Run, context: &StepContext) -> Result<Option<String>, StepError> {
+        let (error, cause) = self.ending_of(run);
+        let input = rekindle_function_destroy::Input { run_id: run.run_id.clone(), error, cause };
+        let output = self.destroy.run(input, context).await?;
+        match output.found.as_slice() {
+            [] => Ok(Some("nothing of it is left".to_owned())),
+            found => Ok(Some(format!("destroyed {}", found.join(", ")))),
+        }
+    }
+
+    async fn write_report(&self, run: &Run, context: &StepContext) -> Result<Option<String>, StepError> {
+        let (error, cause) = self.ending_of(run);
+        let input = rekindle_function_report::Input { run_id: run.run_id.clone(), error, cause };
+        self.report.run(input, context).await?;
+        Ok(Some("wrote the report that it owed".to_owned()))
+    }
+
+    /// A run that closed itself has said how it ended; one that died has not.
+    fn ending_of(&self, run: &Run) -> (String, String) {
+        match (run.state, run.outcome) {
+            (RunState::Open, _) if run.flow == Flow::RefreshImage || run.last_intent_at.is_none() => (
+                Outcome::LeftForSweep.name().to_owned(),
+                "the execution was stopped or died before it came to its end; the sweep has cleaned up after it"
+                    .to_owned(),
+            ),
+            _ => (String::new(), run.cause.clone().unwrap_or_default()),
+        }
+    }
+
+    /// A result whose callback was lost is sent again: the stored outcome is the truth.
+    async fn answer_again(&self, run: &Run) -> Result<Option<String>, StepError> {
+        let mut answered = 0_usize;
+        for job in self.register.jobs_of_run(&run.run_id).await.map_err(StepError::from)? {
+            let Some(outcome) = &job.outcome else { continue };
+            let token = job.token.as_str();
+            let told = match JobAnswer::to(outcome) {
+                JobAnswer::Success(output) => self.workflow.send_task_success(token, output).await,
+                JobAnswer::Failure { error, cause } => {
+                    self.workflow.send_task_failure(token, &error, &cause).await
+                }
+            };
+            answered += usize::from(told.is_ok());
+        }
+        Ok((answered > 0).then(|| format!("sent {answered} lost answers again")))
+    }
+
+    async fn sweep_human_task(&self, task: &HumanTask) -> Result<Option<String>, StepError> {
+        if task.status != HumanTaskStatus::Ready || self.clock.now() <= task.deadline {
+            return Ok(None);
+        }
+        let (_, token) = self.register.exit_human_task(&task.human_task_id).await.map_err(StepError::from)?;
+        if let Some(token) = token {
+            let cause = format!("nobody decided before {}: {}", task.deadline, task.question);
+            let told = self
+                .workflow
+                .send_task_failure(token.as_str(), ErrorName::ApprovalTimedOut.as_str(), &cause)
+                .await;
+            if let Err(error @ rekindle_step::CallbackError::Unavailable(_)) = told {
+                return Err(StepError::transient("a time-out could not be delivered").because(error));
+            }
+        }
+        Ok(Some("its deadline has passed without a decision".to_owned()))
+    }
+
+    /// A machine with a set that nobody looked at, or with work whose pause is over, gets a refresh.
+    async fn sweep_machine(&self, machine: &MachineKey) -> Result<Option<String>, StepError> {
+        let state = self.register.machine_state(machine).await.map_err(StepError::from)?;
+        if state.lease.is_some() {
+            return Ok(None); // Its holder sees to it, or is swept itself.
+        }
+        let Some(reason) = self.plan.due_now(machine).await? else { return Ok(None) };
+        start_refresh(self.workflow.as_ref(), &RunId::mint(), machine).await?;
+        Ok(Some(format!("started a refresh: {reason}")))
+    }
+}

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rekindle_domain::{Bytes, ImageId, InstanceId, MachineKey, RunId};
+use rekindle_step::{ErrorName, StepError};
 use serde::{Deserialize, Serialize};
 
 /// The tag that every resource of a run carries from its creation on.
@@ -217,6 +218,22 @@ impl CloudError {
     }
 }
 
+impl From<CloudError> for StepError {
+    /// Throttled and uncertain calls are tried again; a refusal is final.
+    fn from(error: CloudError) -> Self {
+        let what = error.what;
+        let mut step = match error.kind {
+            CloudErrorKind::Throttled | CloudErrorKind::Uncertain => Self::transient(what),
+            CloudErrorKind::NoCapacity => Self::new(ErrorName::NoCapacity, what),
+            // Too new to be seen, or on its way to another state: the next look may find it.
+            CloudErrorKind::NotFound | CloudErrorKind::WrongState => Self::transient(what),
+            CloudErrorKind::NameTaken | CloudErrorKind::Refused => Self::dirty(what),
+        };
+        step.source = error.source;
+        step
+    }
+}
+
 /// A cloud.
 #[async_trait]
 pub trait CloudProvider: Send + Sync {
@@ -244,7 +261,8 @@ pub trait CloudProvider: Send + Sync {
     /// Destroys an image with everything under it. One that is unknown is success.
     async fn delete_image(&self, image_id: &ImageId) -> Result<(), CloudError>;
 
-    /// Everything that carries the run's tag and is not terminated.
+    /// Everything that carries the run's tag and is not terminated. What is a part of an instance or image that
+    /// still exists (its volumes, its snapshots) goes with it and is not listed apart; what lost its owner is.
     async fn find_by_run(&self, run_id: &RunId) -> Result<Vec<Resource>, CloudError>;
 
     /// Destroys something that is neither an instance nor an image. Unknown is success.

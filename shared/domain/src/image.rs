@@ -42,6 +42,8 @@ pub struct Image {
     pub run_id: RunId,
     /// The newest backup set inside.
     pub backup_id: BackupId,
+    /// The group of that set: images of one group, one of each machine, bring a service back at one moment.
+    pub group_id: Option<BackupId>,
     /// That set's place in the machine's history.
     pub position: SetPosition,
     /// The configuration inside; none where the service has published none.

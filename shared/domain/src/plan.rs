@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use crate::backup_set::SetPosition;
 use crate::configuration::RevisionId;
 use crate::identity::{BackupId, Digest, Fence, ImageId, MachineKey, PlanId, RunId, ServiceKey};
-use crate::outcome::Outcome;
 use crate::quantity::Seconds;
 
 /// What a refresh has to do, decided once.
@@ -41,24 +40,6 @@ pub struct RefreshPlan {
     pub instance_types: Vec<String>,
     /// Zones that may be used, the best one first.
     pub zones: Vec<String>,
-}
-
-/// What `plan-refresh` found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "decision", deny_unknown_fields)]
-pub enum RefreshDecision {
-    /// There is work, and this run holds the lease for it.
-    Refresh {
-        /// The work.
-        plan: Box<RefreshPlan>,
-    },
-    /// There is no work for this run.
-    Stop {
-        /// The ending: NothingToDo, Coalesced, BackingOff, Quarantined, LimitReached or Refused.
-        outcome: Outcome,
-        /// One sentence: why, and what happens next.
-        cause: String,
-    },
 }
 
 /// Why instances are started from proven images.

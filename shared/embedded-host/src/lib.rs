@@ -1,1 +1,210 @@
-//! All steps, flows, the register and the interfaces in one process
+//! All steps, flows, the register and the interfaces in one process.
+//!
+//! What `lambda-host`, Step Functions and API Gateway are on AWS, this crate is on one machine: it runs the same state
+//! machine files with the same steps against whichever cloud provider it is given.
+
+mod agents;
+mod flows;
+mod functions;
+mod invoker;
+mod wake;
+mod workflow;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rekindle_api::AgentApi;
+use rekindle_cloud::CloudProvider;
+use rekindle_cmdb::Register;
+use rekindle_domain::{Flow, MachineKey, RunId};
+use rekindle_flow::{Execution, HistoryObserver, Runner, RunnerOptions, TaskInvoker};
+use rekindle_function_plan_recovery::Request;
+use rekindle_step::{Clock, DynamicStep, StepContext, StepError, Workflow};
+use rekindle_store::ObjectStore;
+
+pub use agents::serve_agent;
+pub use flows::{SOURCES, load as load_flows};
+pub use wake::wake_on_arrivals;
+
+/// What the host is built on.
+#[derive(Clone)]
+pub struct Ports {
+    /// The register.
+    pub register: Register,
+    /// The control bucket.
+    pub control: Arc<dyn ObjectStore>,
+    /// Where instances and images are.
+    pub cloud: Arc<dyn CloudProvider>,
+    /// The time. It must agree with `epoch`.
+    pub clock: Arc<dyn Clock>,
+    /// What the clock shows when the host is built.
+    pub epoch: Timestamp,
+}
+
+/// Puts something around a step: tests break steps with it.
+pub type WrapStep = Arc<dyn Fn(Arc<dyn DynamicStep>) -> Arc<dyn DynamicStep> + Send + Sync>;
+/// Puts something around all invocations: tests lose answers with it.
+pub type WrapInvoker = Arc<dyn Fn(Arc<dyn TaskInvoker>) -> Arc<dyn TaskInvoker> + Send + Sync>;
+
+/// What may be different from one host to the next.
+#[derive(Clone, Default)]
+pub struct Options {
+    /// The seed of retry jitter; none takes one by chance.
+    pub jitter_seed: Option<u64>,
+    /// Is told of every event of every execution.
+    pub observer: Option<Arc<dyn HistoryObserver>>,
+    /// Put around every step.
+    pub wrap_step: Option<WrapStep>,
+    /// Put around all invocations.
+    pub wrap_invoker: Option<WrapInvoker>,
+}
+
+/// Why a host could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// A state machine file is not what the runner knows.
+    #[error("a state machine could not be loaded")]
+    Flow(#[from] rekindle_flow::LoadError),
+}
+
+/// The whole product in one process.
+#[derive(Clone)]
+pub struct EmbeddedHost {
+    ports: Ports,
+    runner: Runner,
+    workflow: Arc<dyn Workflow>,
+    functions: functions::Functions,
+    invoker: Arc<invoker::StepInvoker>,
+    agents: AgentApi,
+}
+
+impl EmbeddedHost {
+    /// Loads the state machines and makes the steps.
+    ///
+    /// # Errors
+    /// When a state machine file is not what the runner knows.
+    pub fn new(ports: Ports, options: Options) -> Result<Self, HostError> {
+        let workflow = Arc::new(workflow::RunnerWorkflow::default());
+        let poll_seconds = whole_poll_seconds(ports.cloud.characteristics().poll_interval);
+        let functions = functions::Functions::new(&ports, workflow.clone(), poll_seconds, options.wrap_step.as_ref());
+        let invoker = Arc::new(invoker::StepInvoker::new(
+            functions.clone(),
+            ports.register.clone(),
+            ports.clock.clone(),
+        ));
+        let outer: Arc<dyn TaskInvoker> = match &options.wrap_invoker {
+            Some(wrap) => wrap(invoker.clone()),
+            None => invoker.clone(),
+        };
+        let mut runner_options =
+            RunnerOptions { epoch: ports.epoch, observer: options.observer, ..RunnerOptions::default() };
+        if let Some(seed) = options.jitter_seed {
+            runner_options.jitter_seed = seed;
+        }
+        let runner = Runner::new(outer, runner_options);
+        for machine in flows::load()? {
+            runner.add(machine);
+        }
+        workflow.attach(runner.clone());
+        let workflow: Arc<dyn Workflow> = workflow;
+        let agents = AgentApi::new(ports.register.clone(), workflow.clone(), ports.clock.clone());
+        Ok(Self { ports, runner, workflow, functions, invoker, agents })
+    }
+
+    /// The register.
+    pub fn register(&self) -> &Register {
+        &self.ports.register
+    }
+
+    /// Runs the state machines.
+    pub fn runner(&self) -> &Runner {
+        &self.runner
+    }
+
+    /// The same as a port.
+    pub fn workflow(&self) -> Arc<dyn Workflow> {
+        self.workflow.clone()
+    }
+
+    /// What agents may ask and report.
+    pub fn agents(&self) -> &AgentApi {
+        &self.agents
+    }
+
+    /// Starts a refresh of a machine.
+    ///
+    /// # Errors
+    /// When the runner does not take it.
+    pub async fn start_refresh(&self, machine: &MachineKey) -> Result<RunId, StepError> {
+        let run_id = RunId::mint();
+        rekindle_function_destroy::start_refresh(self.workflow.as_ref(), &run_id, machine).await?;
+        Ok(run_id)
+    }
+
+    /// Starts a recovery: a declared disaster or a rehearsal.
+    ///
+    /// # Errors
+    /// When the runner does not take it.
+    pub async fn start_recovery(&self, request: &Request) -> Result<RunId, StepError> {
+        let run_id = RunId::mint();
+        let input = serde_json::to_value(request)
+            .map_err(|error| StepError::permanent("the request cannot be written as JSON").because(error))?;
+        self.workflow
+            .start_execution(Flow::Recover.state_machine(), run_id.as_str(), input)
+            .await
+            .map_err(|error| StepError::transient("the recovery could not be started").because(error))?;
+        Ok(run_id)
+    }
+
+    /// Waits until an execution has ended; nothing when there is none.
+    pub async fn wait(&self, flow: Flow, run_id: &RunId) -> Option<Execution> {
+        self.runner.wait(flow.state_machine(), run_id.as_str()).await
+    }
+
+    /// Sweeps once.
+    ///
+    /// # Errors
+    /// When the register cannot be read.
+    pub async fn sweep(&self) -> Result<serde_json::Value, StepError> {
+        self.call("sweep", serde_json::json!({})).await
+    }
+
+    /// Ends an open recovery: destroys its replicas, until nothing is left.
+    ///
+    /// # Errors
+    /// When something is left after two minutes: call again, or leave it to the sweep.
+    pub async fn end_recovery(&self, run_id: &RunId) -> Result<(), StepError> {
+        const ROUNDS: u32 = 600;
+        for _ in 0..ROUNDS {
+            let answer = self.call("destroy", serde_json::json!({ "run_id": run_id })).await?;
+            if answer["status"] == "Clear" {
+                return Ok(());
+            }
+            tokio::time::sleep(self.ports.cloud.characteristics().poll_interval).await;
+        }
+        Err(StepError::dirty(format!("replicas of the recovery {run_id} are still there"))
+            .next_step("Run the command again, or leave it to the sweep"))
+    }
+
+    /// Calls a function outside of a flow, as a schedule does.
+    async fn call(&self, function: &str, input: serde_json::Value) -> Result<serde_json::Value, StepError> {
+        let step = self
+            .functions
+            .get(function)
+            .ok_or_else(|| StepError::permanent(format!("there is no function {function}")))?;
+        step.invoke(input, &StepContext { state: function.to_owned(), retry_count: 0 }).await
+    }
+
+    /// Ends everything at once, as the death of the process would: executions have no ending, steps stop where they
+    /// stand. For tests.
+    pub fn kill(&self) {
+        self.runner.kill();
+        self.invoker.kill();
+    }
+}
+
+/// A Wait state takes whole seconds; polling without a pause would starve what is waited for.
+fn whole_poll_seconds(interval: Duration) -> u64 {
+    interval.as_secs_f64().ceil().max(1.0) as u64
+}

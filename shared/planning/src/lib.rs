@@ -1,1 +1,14 @@
-//! Pure decisions: what to refresh, what to recover and in which order; the clock is passed in
+//! Pure decisions. Nothing here reads a clock, a register or a store: what is known is passed in, and the decision
+//! comes out, so that every branch is one line of a test.
+
+pub mod deadline;
+pub mod ending;
+pub mod recovery;
+pub mod refresh;
+pub mod retry;
+pub mod sweep;
+
+pub use recovery::{RecoveryRequest, RecoverySituation, RecoveryUnplannable, plan_recovery};
+pub use refresh::{KnownSet, MachineSituation, Work, find_work};
+pub use retry::{Admission, PastFailures, admit};
+pub use sweep::{SweepAction, sweep_action};

@@ -34,6 +34,8 @@ pub enum ErrorName {
     PlanChanged,
     /// A person said no.
     Declined,
+    /// Nobody decided before the deadline.
+    ApprovalTimedOut,
     /// An object's bytes are not the ones that were signed.
     ObjectCorrupt,
     /// An object is shorter than it was when it was signed.
@@ -60,11 +62,13 @@ pub enum ErrorName {
     DiskFull,
     /// The agent met something that it has no better name for.
     AgentFailed,
+    /// The agent was not heard of in time: its instance did not boot, hangs or is gone.
+    AgentSilent,
 }
 
 impl ErrorName {
     /// All names.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::Transient,
         Self::Permanent,
         Self::PermanentDirty,
@@ -79,6 +83,7 @@ impl ErrorName {
         Self::NoProvenImage,
         Self::PlanChanged,
         Self::Declined,
+        Self::ApprovalTimedOut,
         Self::ObjectCorrupt,
         Self::ObjectTruncated,
         Self::ObjectMissing,
@@ -92,6 +97,7 @@ impl ErrorName {
         Self::JobDeadline,
         Self::DiskFull,
         Self::AgentFailed,
+        Self::AgentSilent,
     ];
 
     /// The name as state machines write it.
@@ -111,6 +117,7 @@ impl ErrorName {
             Self::NoProvenImage => "Recovery.NoProvenImage",
             Self::PlanChanged => "Recovery.PlanChanged",
             Self::Declined => "Recovery.Declined",
+            Self::ApprovalTimedOut => "Recovery.ApprovalTimedOut",
             Self::ObjectCorrupt => "Agent.ObjectCorrupt",
             Self::ObjectTruncated => "Agent.ObjectTruncated",
             Self::ObjectMissing => "Agent.ObjectMissing",
@@ -124,6 +131,7 @@ impl ErrorName {
             Self::JobDeadline => "Agent.JobDeadline",
             Self::DiskFull => "Agent.DiskFull",
             Self::AgentFailed => "Agent.Failed",
+            Self::AgentSilent => "Agent.Silent",
         }
     }
 

@@ -1,0 +1,7 @@
+//! What several steps do with instances: start one exactly once, and give its agent jobs.
+
+mod agent_job;
+mod launch;
+
+pub use agent_job::{AgentJobs, Assignment};
+pub use launch::{Launch, Launcher, Started};

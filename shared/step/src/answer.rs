@@ -1,0 +1,50 @@
+//! What a finished job means to the state that waits for it.
+
+use rekindle_domain::job::{JobOutcome, JobResult};
+use serde_json::Value;
+
+use crate::error::ErrorName;
+
+/// What the waiting state is told.
+#[derive(Debug, Clone, PartialEq)]
+pub enum JobAnswer {
+    /// SendTaskSuccess with this output.
+    Success(Value),
+    /// SendTaskFailure with this name and cause.
+    Failure {
+        /// A name of the contract.
+        error: String,
+        /// One sentence.
+        cause: String,
+    },
+}
+
+impl JobAnswer {
+    /// A verdict that did not pass is a failure of the state, under a name of its own; whether it passed is decided
+    /// here and never by the agent.
+    pub fn to(outcome: &JobOutcome) -> Self {
+        match outcome {
+            JobOutcome::Failed { error, cause } => {
+                Self::Failure { error: known(error).as_str().to_owned(), cause: cause.clone() }
+            }
+            JobOutcome::Succeeded {
+                result: JobResult::Verified { verdict } | JobResult::ReplicaChecked { verdict },
+            } if !verdict.passed() => Self::Failure {
+                error: ErrorName::VerificationFailed.as_str().to_owned(),
+                cause: verdict.sentence(),
+            },
+            JobOutcome::Succeeded { result } => match serde_json::to_value(result) {
+                Ok(output) => Self::Success(output),
+                Err(error) => Self::Failure {
+                    error: ErrorName::AgentFailed.as_str().to_owned(),
+                    cause: format!("the agent's result cannot be written: {error}"),
+                },
+            },
+        }
+    }
+}
+
+/// A name that the contract knows; what an agent of another version sends besides is `Agent.Failed`.
+fn known(error: &str) -> ErrorName {
+    ErrorName::parse(error).unwrap_or(ErrorName::AgentFailed)
+}
