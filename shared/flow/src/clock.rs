@@ -15,18 +15,12 @@ pub(crate) struct Clock {
 impl Clock {
     /// A clock that shows `epoch` at this moment.
     pub(crate) fn starting_at(epoch: Timestamp) -> Self {
-        Self {
-            epoch,
-            started: Instant::now(),
-        }
+        Self { epoch, started: Instant::now() }
     }
 
     /// The time, cut to milliseconds as Step Functions reports it.
     pub(crate) fn now(&self) -> Timestamp {
-        let exact = self
-            .epoch
-            .saturating_add(self.started.elapsed())
-            .unwrap_or(self.epoch);
+        let exact = self.epoch.saturating_add(self.started.elapsed()).unwrap_or(self.epoch);
         Timestamp::from_millisecond(exact.as_millisecond()).unwrap_or(exact)
     }
 

@@ -61,12 +61,16 @@
 //!
 //! * A heartbeat that did not come is reported as `States.HeartbeatTimeout` everywhere. AWS matches that name in
 //!   `Retry` and `Catch` but writes `States.Timeout` to its history. Here `States.Timeout` in `ErrorEquals` matches
-//!   it too, and `States.TaskFailed` matches neither.
+//!   it too, and `States.TaskFailed` matches neither. Flows should name both.
+//! * `States.DataLimitExceeded` is matched by its own name only, not by `States.TaskFailed`.
+//! * The result of a distributed Map leaves out the children that failed within its tolerance.
 //! * When an attempt times out or its execution is stopped, the invocation is dropped at its next await point. On
 //!   AWS the function runs on: every task must be able to run twice.
 //! * `$hash` knows SHA-256, SHA-384 and SHA-512 only; `$now` takes no picture; `$eval` (as on AWS) and `$shuffle`
 //!   are refused.
 //! * `Assign` and `Output` belong in the rules of a `Choice`, not beside them.
+//! * Executions and their histories are in memory, and stay there as long as the runner: who needs them longer
+//!   listens with a [`HistoryObserver`].
 
 mod clock;
 mod definition;

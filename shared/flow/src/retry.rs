@@ -97,9 +97,7 @@ pub(crate) struct NextAttempt {
 impl RetryTally {
     /// A tally for this many retriers.
     pub(crate) fn new(retriers: usize) -> Self {
-        Self {
-            used: vec![0; retriers],
-        }
+        Self { used: vec![0; retriers] }
     }
 
     /// The retries so far, of all retriers together.
@@ -109,9 +107,7 @@ impl RetryTally {
 
     /// What the first retrier that names the error says; `None`: no further attempt.
     pub(crate) fn decide(&mut self, retriers: &[Retrier], error: &str) -> Option<NextAttempt> {
-        let position = retriers
-            .iter()
-            .position(|retrier| names_match(&retrier.error_equals, error))?;
+        let position = retriers.iter().position(|retrier| names_match(&retrier.error_equals, error))?;
         let retrier = &retriers[position];
         let used = &mut self.used[position];
         if *used >= retrier.max_attempts {
@@ -119,10 +115,7 @@ impl RetryTally {
         }
         let delay = retrier.delay(*used);
         *used += 1;
-        Some(NextAttempt {
-            delay,
-            jitter: retrier.jitter,
-        })
+        Some(NextAttempt { delay, jitter: retrier.jitter })
     }
 }
 
@@ -144,9 +137,7 @@ mod tests {
     fn delays(retrier: Retrier, error: &str) -> Vec<f64> {
         let mut tally = RetryTally::new(1);
         let retriers = [retrier];
-        std::iter::from_fn(|| tally.decide(&retriers, error))
-            .map(|next| next.delay.as_secs_f64())
-            .collect()
+        std::iter::from_fn(|| tally.decide(&retriers, error)).map(|next| next.delay.as_secs_f64()).collect()
     }
 
     // Amazon States Language specification, "Retriers": interval, then interval times rate, at most MaxAttempts times.
@@ -175,10 +166,7 @@ mod tests {
     // Specification, "Retriers": the first retrier that matches decides, each with a count of its own.
     #[test]
     fn each_retrier_counts_for_itself() {
-        let retriers = [
-            retrier(&["A"], 1, 1, 2.0, None),
-            retrier(&["States.ALL"], 10, 2, 1.0, None),
-        ];
+        let retriers = [retrier(&["A"], 1, 1, 2.0, None), retrier(&["States.ALL"], 10, 2, 1.0, None)];
         let mut tally = RetryTally::new(2);
         let delays: Vec<_> = ["A", "B", "A"]
             .iter()
