@@ -70,7 +70,7 @@ fn run_demo(options: &DemoOptions) -> ExitCode {
         return ExitCode::from(UNSUPPORTED);
     }
     log_to_standard_error();
-    match on_a_runtime(demo::run(options)) {
+    match demo::run(options) {
         Ok(demo::Ending::Held) => ExitCode::SUCCESS,
         Ok(demo::Ending::DidNotHold) => ExitCode::from(FAILED),
         Ok(demo::Ending::Interrupted) => ExitCode::from(INTERRUPTED),

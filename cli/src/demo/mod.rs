@@ -14,8 +14,10 @@ mod sites;
 mod story;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rekindle_step::StepError;
 
@@ -39,24 +41,19 @@ pub enum Ending {
 ///
 /// # Errors
 /// When the demo could not be carried out.
-pub async fn run(options: &DemoOptions) -> Result<Ending, StepError> {
+pub fn run(options: &DemoOptions) -> Result<Ending, StepError> {
     let narrator = Narrator::to_standard_error();
     let interfaces_before = rekindle_cloud_local::network_interfaces();
     let place = Place::make(options)?;
-    let told = tokio::select! {
-        told = story::tell(options, &place.folder, &narrator) => Some(told),
-        _ = tokio::signal::ctrl_c() => None,
-    };
-    // The clouds are gone with the story, and with them everything that ran.
-    let leftovers = rekindle_cloud_local::leftovers(&place.folder, &interfaces_before);
+    let told = tell_or_be_stopped(options, &place, &narrator);
+    let leftovers = look_for_leftovers(&place.folder, &interfaces_before);
     place.clean_up(options)?;
-    match told {
+    match told? {
         None => {
             narrator.interrupted(&leftovers);
             Ok(Ending::Interrupted)
         }
-        Some(Err(error)) => Err(error),
-        Some(Ok(mut outcome)) => {
+        Some(mut outcome) => {
             outcome.leftovers = leftovers;
             narrator.conclude(&outcome);
             if options.json {
@@ -64,6 +61,41 @@ pub async fn run(options: &DemoOptions) -> Result<Ending, StepError> {
             }
             Ok(if outcome.held() { Ending::Held } else { Ending::DidNotHold })
         }
+    }
+}
+
+/// The story on a runtime of its own: when that is gone, nothing holds the clouds any more.
+fn tell_or_be_stopped(
+    options: &DemoOptions,
+    place: &Place,
+    narrator: &Narrator,
+) -> Result<Option<DemoOutcome>, StepError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| StepError::permanent("the runtime could not be started").because(error))?;
+    let told = runtime.block_on(async {
+        tokio::select! {
+            told = story::tell(options, &place.folder, narrator) => told.map(Some),
+            _ = tokio::signal::ctrl_c() => Ok(None),
+        }
+    });
+    runtime.shutdown_timeout(PATIENCE_WITH_ENDINGS);
+    told
+}
+
+/// Helpers end when their owner lets go of them, which takes a moment; what is there after this long is left.
+const PATIENCE_WITH_ENDINGS: Duration = Duration::from_secs(5);
+
+/// Looks at the machine, not at our records.
+fn look_for_leftovers(folder: &Path, interfaces_before: &BTreeSet<String>) -> Vec<String> {
+    let until = Instant::now() + PATIENCE_WITH_ENDINGS;
+    loop {
+        let leftovers = rekindle_cloud_local::leftovers(folder, interfaces_before);
+        if leftovers.is_empty() || Instant::now() > until {
+            return leftovers;
+        }
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
