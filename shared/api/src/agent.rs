@@ -1,0 +1,275 @@
+//! What an agent may ask and report, without HTTP.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rekindle_cmdb::{JobRecord, Progress, Register, RegisterError};
+use rekindle_domain::job::{Hello, JobResult};
+use rekindle_domain::verdict::Verdict;
+use rekindle_domain::{InstanceId, Job, JobOutcome, JobWork, RunState};
+use rekindle_step::{CallbackError, Clock, ErrorName, Workflow};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
+
+use crate::plain_text::{LONGEST_CAUSE, LONGEST_NAME, plain};
+
+/// How long an agent may wait for a job.
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(20);
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+
+/// Why an agent's request was not served.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentApiError {
+    /// Nobody bound the instance to a run.
+    #[error("instance {0} belongs to no run")]
+    Unbound(InstanceId),
+    /// The instance has no such job, or nobody waits for it any more.
+    #[error("instance {instance_id} has no job {step:?} that is waited for")]
+    JobGone {
+        /// The instance.
+        instance_id: InstanceId,
+        /// The step that it named.
+        step: String,
+    },
+    /// The register refused, or did not answer.
+    #[error("the register could not be used")]
+    Register(#[from] RegisterError),
+}
+
+/// The agent API. Cheap to clone; clones share their waiting agents.
+#[derive(Clone)]
+pub struct AgentApi {
+    register: Register,
+    workflow: Arc<dyn Workflow>,
+    clock: Arc<dyn Clock>,
+    posted: Arc<Notify>,
+}
+
+impl AgentApi {
+    /// The API over these ports.
+    pub fn new(register: Register, workflow: Arc<dyn Workflow>, clock: Arc<dyn Clock>) -> Self {
+        Self { register, workflow, clock, posted: Arc::new(Notify::new()) }
+    }
+
+    /// Lets every waiting agent look for its job now: to be called after a job was posted in this process.
+    pub fn wake(&self) {
+        self.posted.notify_waiters();
+    }
+
+    /// What [`AgentApi::wake`] notifies, for hosts that hand it to whoever posts jobs.
+    pub fn job_posted(&self) -> Arc<Notify> {
+        self.posted.clone()
+    }
+
+    /// An agent has started: records what it says, and completes its instance's Boot job.
+    ///
+    /// # Errors
+    /// [`AgentApiError::Unbound`] for an instance that nobody bound.
+    pub async fn hello(&self, caller: &InstanceId, hello: &Hello) -> Result<(), AgentApiError> {
+        self.bound(caller).await?;
+        let hello = plain_hello(hello);
+        self.register.record_hello(caller, &hello, self.clock.now()).await?;
+        let jobs = self.register.jobs_of_instance(caller).await?;
+        // Told again, the newest Boot job's callback is sent again: the first one may have been lost.
+        let Some(boot) = jobs.into_iter().rfind(|record| record.job.work == JobWork::Boot) else {
+            return Ok(());
+        };
+        let result = JobResult::Booted { instance_id: caller.clone(), hello };
+        self.finish(&boot, &JobOutcome::Succeeded { result }).await
+    }
+
+    /// The caller's next job, waiting for one to come for at most twenty seconds.
+    ///
+    /// # Errors
+    /// [`AgentApiError::Unbound`] for an instance that nobody bound.
+    pub async fn next_job(&self, caller: &InstanceId, wait: Duration) -> Result<Option<Job>, AgentApiError> {
+        self.bound(caller).await?;
+        let deadline = Instant::now() + wait.min(LONGEST_WAIT);
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let woken = self.posted.notified();
+            tokio::pin!(woken);
+            // From here on a wake-up is not lost, although the register is asked first.
+            woken.as_mut().enable();
+            if let Some(job) = self.register.next_job(caller, self.clock.now()).await? {
+                return Ok(Some(job));
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            tokio::select! {
+                () = woken => {}
+                () = sleep(pause.min(left)) => {}
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// The caller goes on with a job.
+    ///
+    /// # Errors
+    /// [`AgentApiError::JobGone`] when it has no such job, or the job's run waits for it no more.
+    pub async fn heartbeat(
+        &self,
+        caller: &InstanceId,
+        step: &str,
+        progress: Option<Progress>,
+    ) -> Result<(), AgentApiError> {
+        self.bound(caller).await?;
+        let progress =
+            progress.map(|progress| Progress { unit: plain(&progress.unit, LONGEST_NAME), ..progress });
+        let beat = self.register.heartbeat_job(caller, step, progress, self.clock.now()).await;
+        let record = beat.map_err(|error| match error {
+            RegisterError::JobGone { .. } => gone(caller, step),
+            error => error.into(),
+        })?;
+        match self.workflow.send_task_heartbeat(record.token.as_str()).await {
+            Ok(()) => Ok(()),
+            Err(CallbackError::Gone) => self.still_wanted(caller, &record).await,
+            Err(error) => {
+                tracing::warn!(job = %record.job.id, %error, "a heartbeat was not forwarded");
+                Ok(())
+            }
+        }
+    }
+
+    /// The task does not wait, but the step may be entered again with a new token, and then the agent's work counts. Only
+    /// a run that is closed makes it useless.
+    async fn still_wanted(&self, caller: &InstanceId, record: &JobRecord) -> Result<(), AgentApiError> {
+        let run = self.register.run(&record.job.id.run_id).await?;
+        match run.map(|run| run.state) {
+            Some(RunState::Open) => Ok(()),
+            _ => Err(gone(caller, &record.job.id.step)),
+        }
+    }
+
+    /// A job of the caller ended. The first outcome is stored and counts; the waiting step is answered with it.
+    ///
+    /// # Errors
+    /// [`AgentApiError::JobGone`] when it has no such job.
+    pub async fn outcome(
+        &self,
+        caller: &InstanceId,
+        step: &str,
+        outcome: JobOutcome,
+    ) -> Result<(), AgentApiError> {
+        self.bound(caller).await?;
+        let record = self.register.job_of_instance(caller, step).await?;
+        // Nobody but the greeting completes a Boot job.
+        let record = record.filter(|record| record.job.work != JobWork::Boot);
+        let record = record.ok_or_else(|| gone(caller, step))?;
+        let outcome = checked(&record.job.work, outcome);
+        self.finish(&record, &outcome).await
+    }
+
+    /// Stores the outcome, then tells the step. A lost call is no error: what is stored is the truth, and the step finds
+    /// it when it is entered again, or the sweep sends it again.
+    async fn finish(&self, record: &JobRecord, outcome: &JobOutcome) -> Result<(), AgentApiError> {
+        let stored = self.register.finish_job(&record.job.id, outcome, self.clock.now()).await?;
+        let token = stored.token.as_str();
+        let told = match &stored.outcome {
+            Some(JobOutcome::Succeeded { result }) => match serde_json::to_value(result) {
+                Ok(output) => self.workflow.send_task_success(token, output).await,
+                Err(error) => Err(CallbackError::Unavailable(error.to_string())),
+            },
+            Some(JobOutcome::Failed { error, cause }) => {
+                self.workflow.send_task_failure(token, error, cause).await
+            }
+            None => Ok(()),
+        };
+        match told {
+            Ok(()) | Err(CallbackError::Gone) => {}
+            Err(error) => tracing::warn!(job = %stored.job.id, %error, "the result of a job was not told"),
+        }
+        Ok(())
+    }
+
+    async fn bound(&self, caller: &InstanceId) -> Result<(), AgentApiError> {
+        match self.register.instance(caller).await? {
+            Some(_) => Ok(()),
+            None => Err(AgentApiError::Unbound(caller.clone())),
+        }
+    }
+}
+
+impl std::fmt::Debug for AgentApi {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("AgentApi").finish_non_exhaustive()
+    }
+}
+
+fn gone(caller: &InstanceId, step: &str) -> AgentApiError {
+    AgentApiError::JobGone { instance_id: caller.clone(), step: plain(step, LONGEST_NAME) }
+}
+
+fn plain_hello(hello: &Hello) -> Hello {
+    Hello {
+        hostname: plain(&hello.hostname, LONGEST_NAME),
+        ip_address: plain(&hello.ip_address, LONGEST_NAME),
+        agent_version: plain(&hello.agent_version, LONGEST_NAME),
+        ssh_key_names: hello.ssh_key_names.iter().map(|name| plain(name, LONGEST_NAME)).collect(),
+        ..hello.clone()
+    }
+}
+
+/// An outcome that the flow can use: with a name that its states match, text that can be shown, and a result that
+/// belongs to the work.
+fn checked(work: &JobWork, outcome: JobOutcome) -> JobOutcome {
+    match outcome {
+        JobOutcome::Succeeded { result } if fits(work, &result) => {
+            JobOutcome::Succeeded { result: plain_result(result) }
+        }
+        JobOutcome::Succeeded { .. } => JobOutcome::Failed {
+            error: ErrorName::AgentFailed.as_str().to_owned(),
+            cause: format!("the agent answered {} with the result of other work", work.name()),
+        },
+        JobOutcome::Failed { error, cause } => {
+            let name = ErrorName::parse(&error).filter(|name| may_be_said_by_agents(*name));
+            let name = name.unwrap_or(ErrorName::AgentFailed);
+            JobOutcome::Failed { error: name.as_str().to_owned(), cause: plain(&cause, LONGEST_CAUSE) }
+        }
+    }
+}
+
+/// What the register, the cloud or a person said is not for an agent to say.
+fn may_be_said_by_agents(name: ErrorName) -> bool {
+    let text = name.as_str();
+    text.starts_with("Agent.") || text.starts_with("Step.")
+}
+
+fn fits(work: &JobWork, result: &JobResult) -> bool {
+    matches!(
+        (work, result),
+        (JobWork::Boot, JobResult::Booted { .. })
+            | (JobWork::UpdateConfiguration { .. }, JobResult::ConfigurationUpdated { .. })
+            | (JobWork::TransferAndRestore { .. }, JobResult::Restored { .. })
+            | (JobWork::Verify { .. }, JobResult::Verified { .. })
+            | (JobWork::Seal, JobResult::Sealed)
+            | (JobWork::Activate, JobResult::Activated { .. })
+            | (JobWork::CheckReplica, JobResult::ReplicaChecked { .. })
+    )
+}
+
+fn plain_result(result: JobResult) -> JobResult {
+    match result {
+        JobResult::Verified { verdict } => JobResult::Verified { verdict: plain_verdict(verdict) },
+        JobResult::ReplicaChecked { verdict } => {
+            JobResult::ReplicaChecked { verdict: plain_verdict(verdict) }
+        }
+        JobResult::Activated { programs } => {
+            JobResult::Activated { programs: programs.iter().map(|name| plain(name, LONGEST_NAME)).collect() }
+        }
+        result => result,
+    }
+}
+
+fn plain_verdict(mut verdict: Verdict) -> Verdict {
+    for check in &mut verdict.checks {
+        check.name = plain(&check.name, LONGEST_NAME);
+        check.explanation = plain(&check.explanation, LONGEST_CAUSE);
+        check.data_store = check.data_store.as_deref().map(|name| plain(name, LONGEST_NAME));
+    }
+    verdict
+}

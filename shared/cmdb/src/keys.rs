@@ -1,0 +1,296 @@
+//! Every key of the register, and the questions that it answers.
+//!
+//! One table with the key (`pk`, `sk`) and one sparse index, [`OPEN_ITEMS`]. Names are written as
+//! `customer/service/machine`; none of them can hold a `#`.
+//!
+//! | item | `pk` | `sk` | read by |
+//! |---|---|---|---|
+//! | service | `CUSTOMER#<customer>` | `SERVICE#<service>` | key; all of a customer |
+//! | what a recovery of a service took | `CUSTOMER#<customer>` | `MEASURED_START#<service>` | key |
+//! | customer | `CUSTOMERS` | `CUSTOMER#<customer>` | all |
+//! | machine state (lease, `wanted`, newest image) | `MACHINE#<machine>` | `STATE` | key |
+//! | backup set | `MACHINE#<machine>` | `SET#<backup>` | key; all of a machine |
+//! | refused description of a set | `MACHINE#<machine>` | `REFUSED#<backup>` | all of a machine |
+//! | image | `MACHINE#<machine>` | `IMAGE#<image>` | key; all of a machine |
+//! | failed attempts at one piece of work | `MACHINE#<machine>` | `ATTEMPTS#<digest>` | key |
+//! | run | `RUN#<run>` | `RUN` | key; the unfinished ones through the index |
+//! | refresh plan | `RUN#<run>` | `REFRESH_PLAN` | key |
+//! | intent | `RUN#<run>` | `INTENT#<name>` | all of a run |
+//! | where a job is | `RUN#<run>` | `JOB#<machine>#<step>` | key; all of a run |
+//! | step record | `RUN#<run>` | `STEP#<time>#<name>#<machine>` | all of a run, in order of time |
+//! | replica | `RUN#<run>` | `REPLICA#<machine>#<instance>` | all of a run |
+//! | report | `RUN#<run>` | `REPORT` | key |
+//! | plan of a refresh | `RUN#<run>` | `REFRESH_PLAN` | key |
+//! | instance binding | `INSTANCE#<instance>` | `BINDING` | key |
+//! | what the agent said of itself | `INSTANCE#<instance>` | `HELLO` | key |
+//! | job | `INSTANCE#<instance>` | `JOB#<run>#<machine>#<step>` | key; all of an instance |
+//! | recovery plan | `PLAN#<digest>` | `PLAN` | key |
+//! | human task | `HUMAN_TASK#<digest>` | `HUMAN_TASK` | key; the open ones through the index |
+//! | part of a long document | `DOCUMENT#<digest>` | `PART#<number>` | the item that names the digest |
+//!
+//! A job lies with its instance, because agents ask for their next job far more often than anybody else asks for
+//! anything; the pointer that lies with the run says which instance that is.
+//!
+//! # Attributes
+//! The fields of the domain type, under their own names; empty ones (`null`) are left out. Attributes beginning with
+//! `x_` belong to the register: they hold a value in a form that a condition can compare, or a fact that only the
+//! register needs. Descriptions, plans and reports are kept as text (`x_document`), and in parts where they are
+//! longer than an item of DynamoDB (400 KB) can be.
+//!
+//! # The index
+//! [`OPEN_ITEMS`] holds the items that have `x_open_kind` and `x_open_since`: runs that are not Ended or not reported,
+//! and human tasks that wait for a person. An item leaves the index with the write that finishes it. So the sweep
+//! reads one empty page when nothing is due, however long the history is.
+//!
+//! DynamoDB reads an index with eventual consistency. That is fine here: whoever acts on what the index said does so
+//! by a conditional write on the item itself, which refuses what has happened already, and whatever the index did
+//! not show yet is seen by the next sweep. The limit on builders is read from it too, and therefore is a soft limit.
+//! All runs share one partition of the index, which carries about a thousand writes a second.
+
+use jiff::Timestamp;
+use rekindle_domain::human_task::HumanTaskId;
+use rekindle_domain::job::JobId;
+use rekindle_domain::{
+    BackupId, CustomerId, Digest, ImageId, InstanceId, MachineKey, PlanId, RunId, ServiceKey,
+};
+
+/// Name of the partition key.
+pub const PARTITION: &str = "pk";
+/// Name of the sort key.
+pub const SORT: &str = "sk";
+/// Name of the sparse index over unfinished runs and open human tasks.
+pub const OPEN_ITEMS: &str = "open-items";
+/// Partition key of the index.
+pub const OPEN_KIND: &str = "x_open_kind";
+/// Sort key of the index: when it was opened.
+pub const OPEN_SINCE: &str = "x_open_since";
+/// Attributes with this beginning belong to the register and not to the domain type.
+pub const INTERNAL: &str = "x_";
+
+/// Where an item lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// The partition.
+    pub partition: String,
+    /// The place within the partition.
+    pub sort: String,
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} {}", self.partition, self.sort)
+    }
+}
+
+/// Several items of one partition: those whose sort key has a common beginning.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Range {
+    /// The partition.
+    pub partition: String,
+    /// What the sort keys begin with.
+    pub beginning: String,
+}
+
+/// Kinds of items in [`OPEN_ITEMS`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenKind {
+    /// A run that is not Ended, or not reported.
+    Run,
+    /// A human task that waits.
+    HumanTask,
+}
+
+impl OpenKind {
+    /// The value of [`OPEN_KIND`].
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Run => "RUN",
+            Self::HumanTask => "HUMAN_TASK",
+        }
+    }
+}
+
+/// An instant as text whose alphabetical order is the order of time: always nine decimals.
+pub fn sortable_time(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%S%.9fZ").to_string()
+}
+
+fn key(partition: String, sort: impl Into<String>) -> Key {
+    Key { partition, sort: sort.into() }
+}
+
+fn range(partition: String, beginning: &str) -> Range {
+    Range { partition, beginning: beginning.to_owned() }
+}
+
+fn customer_partition(customer: &CustomerId) -> String {
+    format!("CUSTOMER#{customer}")
+}
+
+fn machine_partition(machine: &MachineKey) -> String {
+    format!("MACHINE#{machine}")
+}
+
+fn run_partition(run: &RunId) -> String {
+    format!("RUN#{run}")
+}
+
+fn instance_partition(instance: &InstanceId) -> String {
+    format!("INSTANCE#{instance}")
+}
+
+/// The service.
+pub fn service(service: &ServiceKey) -> Key {
+    key(customer_partition(&service.customer_id), format!("SERVICE#{}", service.service_id))
+}
+
+/// All services of a customer.
+pub fn services(customer: &CustomerId) -> Range {
+    range(customer_partition(customer), "SERVICE#")
+}
+
+/// The machine's lease, counter of wake-ups and newest image.
+pub fn machine_state(machine: &MachineKey) -> Key {
+    key(machine_partition(machine), "STATE")
+}
+
+/// A backup set.
+pub fn backup_set(machine: &MachineKey, backup: &BackupId) -> Key {
+    key(machine_partition(machine), format!("SET#{backup}"))
+}
+
+/// All backup sets of a machine.
+pub fn backup_sets(machine: &MachineKey) -> Range {
+    range(machine_partition(machine), "SET#")
+}
+
+/// A description that was refused before it could be read.
+pub fn refused_description(machine: &MachineKey, backup: &BackupId) -> Key {
+    key(machine_partition(machine), format!("REFUSED#{backup}"))
+}
+
+/// All refused descriptions of a machine.
+pub fn refused_descriptions(machine: &MachineKey) -> Range {
+    range(machine_partition(machine), "REFUSED#")
+}
+
+/// An image.
+pub fn image(machine: &MachineKey, image: &ImageId) -> Key {
+    key(machine_partition(machine), format!("IMAGE#{image}"))
+}
+
+/// All images of a machine.
+pub fn images(machine: &MachineKey) -> Range {
+    range(machine_partition(machine), "IMAGE#")
+}
+
+/// The failed attempts at one piece of work.
+pub fn attempts(machine: &MachineKey, work: &Digest) -> Key {
+    key(machine_partition(machine), format!("ATTEMPTS#{work}"))
+}
+
+/// A run.
+pub fn run(run: &RunId) -> Key {
+    key(run_partition(run), "RUN")
+}
+
+/// An intent of a run.
+pub fn intent(run: &RunId, name: &str) -> Key {
+    key(run_partition(run), format!("INTENT#{name}"))
+}
+
+/// All intents of a run.
+pub fn intents(run: &RunId) -> Range {
+    range(run_partition(run), "INTENT#")
+}
+
+/// Which instance has a job.
+pub fn job_pointer(job: &JobId) -> Key {
+    key(run_partition(&job.run_id), format!("JOB#{}#{}", job.machine, job.step))
+}
+
+/// The pointers to all jobs of a run.
+pub fn job_pointers(run: &RunId) -> Range {
+    range(run_partition(run), "JOB#")
+}
+
+/// A step record of a run.
+pub fn step(run: &RunId, started_at: Timestamp, name: &str, machine: Option<&MachineKey>) -> Key {
+    let machine = machine.map(ToString::to_string).unwrap_or_default();
+    key(run_partition(run), format!("STEP#{}#{name}#{machine}", sortable_time(started_at)))
+}
+
+/// All step records of a run, in order of time.
+pub fn steps(run: &RunId) -> Range {
+    range(run_partition(run), "STEP#")
+}
+
+/// A replica of a run.
+pub fn replica(run: &RunId, machine: &MachineKey, instance: &InstanceId) -> Key {
+    key(run_partition(run), format!("REPLICA#{machine}#{instance}"))
+}
+
+/// All replicas of a run.
+pub fn replicas(run: &RunId) -> Range {
+    range(run_partition(run), "REPLICA#")
+}
+
+/// The report of a run.
+pub fn report(run: &RunId) -> Key {
+    key(run_partition(run), "REPORT")
+}
+
+/// What an instance is for.
+pub fn instance(instance: &InstanceId) -> Key {
+    key(instance_partition(instance), "BINDING")
+}
+
+/// What an instance's agent said of itself.
+pub fn hello(instance: &InstanceId) -> Key {
+    key(instance_partition(instance), "HELLO")
+}
+
+/// A job, with the instance that does it.
+pub fn job(instance: &InstanceId, job: &JobId) -> Key {
+    key(instance_partition(instance), format!("JOB#{}#{}#{}", job.run_id, job.machine, job.step))
+}
+
+/// All jobs of an instance.
+pub fn jobs(instance: &InstanceId) -> Range {
+    range(instance_partition(instance), "JOB#")
+}
+
+/// A recovery plan.
+pub fn plan(plan: &PlanId) -> Key {
+    key(format!("PLAN#{plan}"), "PLAN")
+}
+
+/// A human task.
+pub fn human_task(task: &HumanTaskId) -> Key {
+    key(format!("HUMAN_TASK#{task}"), "HUMAN_TASK")
+}
+
+/// One part of a document that is too long for one item.
+pub fn document_part(document: &Digest, number: usize) -> Key {
+    key(format!("DOCUMENT#{document}"), format!("PART#{number:05}"))
+}
+
+/// What a refresh has to do.
+pub fn refresh_plan(run: &RunId) -> Key {
+    key(run_partition(run), "REFRESH_PLAN")
+}
+
+/// What the last measured recovery of a service took.
+pub fn measured_start(service: &ServiceKey) -> Key {
+    key(customer_partition(&service.customer_id), format!("MEASURED_START#{}", service.service_id))
+}
+
+/// A customer, in the one list of all customers.
+pub fn customer(customer: &CustomerId) -> Key {
+    key("CUSTOMERS".to_owned(), format!("CUSTOMER#{customer}"))
+}
+
+/// All customers.
+pub fn customers() -> Range {
+    range("CUSTOMERS".to_owned(), "CUSTOMER#")
+}

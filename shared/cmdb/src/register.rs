@@ -1,0 +1,45 @@
+//! The one way into the register.
+
+mod attempts;
+mod backup_sets;
+mod customers;
+mod human_tasks;
+mod images;
+mod instances;
+mod intents;
+mod jobs;
+mod leases;
+mod plans;
+mod refresh_plans;
+mod reports;
+mod runs;
+mod services;
+
+use aws_sdk_dynamodb::Client;
+
+use crate::error::RegisterError;
+use crate::table::Table;
+
+/// The register. Cheap to clone.
+///
+/// All errors are [`RegisterError`]s: a precondition that did not hold says which one, and who was faster. Everything
+/// but the ids is written once and may be written twice with the same effect.
+#[derive(Debug, Clone)]
+pub struct Register {
+    table: Table,
+}
+
+impl Register {
+    /// The register in this table.
+    pub fn new(client: Client, table: impl Into<String>) -> Self {
+        Self { table: Table::new(client, table.into()) }
+    }
+
+    /// Makes the table with its index where it is not there yet, and waits until it can be used.
+    ///
+    /// # Errors
+    /// When the database refuses or does not answer.
+    pub async fn ensure_table(&self) -> Result<(), RegisterError> {
+        self.table.ensure().await
+    }
+}

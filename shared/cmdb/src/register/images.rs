@@ -1,0 +1,148 @@
+//! The image register: proven images only, never backwards, and the newest one stays.
+
+use jiff::Timestamp;
+use rekindle_domain::{Fence, Image, ImageId, MachineKey};
+
+use super::leases::LEASE_IS_MINE;
+use crate::attributes::{attribute, from_item, key_of, text, to_item, unreadable};
+use crate::error::RegisterError;
+use crate::expression::Expression;
+use crate::keys;
+use crate::records::{NewestImage, Recorded};
+use crate::register::Register;
+
+/// An order that a condition can compare: its alphabetical order is the order of images.
+fn sortable_order(image: &Image) -> String {
+    let (position, configuration) = image.order();
+    format!("{:020}.{:020}.{configuration:020}", position.incarnation, position.sequence)
+}
+
+impl Register {
+    /// Registers a proven image, in one transaction with all that must hold: the run is open, it holds the machine's
+    /// lease with this fence, and nothing newer is registered. The same image again changes nothing.
+    ///
+    /// # Errors
+    /// [`RegisterError::NotProven`], [`RegisterError::RunClosed`], [`RegisterError::FenceLost`],
+    /// [`RegisterError::Superseded`], or [`RegisterError::Conflict`] when the id belongs to an image of another run.
+    pub async fn register_image(&self, image: &Image, fence: Fence) -> Result<Recorded, RegisterError> {
+        if !image.evidence.passed() {
+            let sentence = image.evidence.sentence();
+            return Err(RegisterError::NotProven { image_id: image.image_id.clone(), sentence });
+        }
+        let machine_key = keys::machine_state(&image.machine);
+        let run = Expression::condition("#state = :open AND #fence = :fence")
+            .with_text("open", "Open")
+            .with_number("fence", fence.0);
+        let item = to_item(&keys::image(&image.machine, &image.image_id), image)?;
+        let sent = self
+            .table
+            .transaction()
+            .check(&keys::run(&image.run_id), run)
+            .update(&machine_key, becoming_newest(image, fence)?)
+            .put(item, Expression::absent())
+            .send()
+            .await?;
+        match sent {
+            Ok(()) => Ok(Recorded::New),
+            Err(_) => self.not_registered(image, fence).await,
+        }
+    }
+
+    async fn not_registered(&self, image: &Image, fence: Fence) -> Result<Recorded, RegisterError> {
+        match self.image(&image.machine, &image.image_id).await? {
+            Some(known) if known.run_id == image.run_id => return Ok(Recorded::Known),
+            Some(_) => return Err(RegisterError::Conflict { what: format!("image {}", image.image_id) }),
+            None => {}
+        }
+        let state = self.machine_state(&image.machine).await?;
+        let mine = state.lease.as_ref().is_some_and(|l| l.run_id == image.run_id && l.fence == fence);
+        match state.newest {
+            Some(newest) if mine && newest.order() > image.order() => Err(RegisterError::Superseded {
+                machine: image.machine.clone(),
+                image_id: image.image_id.clone(),
+                newest: newest.image_id,
+            }),
+            _ => Err(self.lost(&image.run_id, &image.machine).await?),
+        }
+    }
+
+    /// All images of a machine, the newest first.
+    pub async fn images(&self, machine: &MachineKey) -> Result<Vec<Image>, RegisterError> {
+        let items = self.table.query(&keys::images(machine)).await?;
+        let images = items.into_iter().map(|item| from_item(&key_of(&item), item));
+        let mut images: Vec<Image> = images.collect::<Result<_, _>>()?;
+        images.sort_by(|one, other| {
+            (other.order(), other.available_at, &other.image_id).cmp(&(
+                one.order(),
+                one.available_at,
+                &one.image_id,
+            ))
+        });
+        Ok(images)
+    }
+
+    /// One image.
+    pub async fn image(&self, machine: &MachineKey, image: &ImageId) -> Result<Option<Image>, RegisterError> {
+        let key = keys::image(machine, image);
+        self.table.get(&key).await?.map(|item| from_item(&key, item)).transpose()
+    }
+
+    /// The newest image of a machine.
+    pub async fn latest_image(&self, machine: &MachineKey) -> Result<Option<Image>, RegisterError> {
+        match self.machine_state(machine).await?.newest {
+            Some(newest) => self.image(machine, &newest.image_id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The newest image whose recovery point is not after the given instant.
+    pub async fn image_at_or_before(
+        &self,
+        machine: &MachineKey,
+        at: Timestamp,
+    ) -> Result<Option<Image>, RegisterError> {
+        Ok(self.images(machine).await?.into_iter().find(|image| image.recovery_point <= at))
+    }
+
+    /// Removes an image from the register; one that is not there stays away.
+    ///
+    /// # Errors
+    /// [`RegisterError::NewestImage`] for the newest one, which is never removed.
+    pub async fn forget_image(&self, machine: &MachineKey, image: &ImageId) -> Result<(), RegisterError> {
+        let other = Expression::condition("attribute_not_exists(#newest) OR #newest.#image_id <> :image")
+            .with_text("image", image.as_str());
+        let sent = self
+            .table
+            .transaction()
+            .check(&keys::machine_state(machine), other)
+            .delete(&keys::image(machine, image), Expression::present())
+            .send()
+            .await?;
+        match sent {
+            Err(unmet) if unmet.at(0) => {
+                Err(RegisterError::NewestImage { machine: machine.clone(), image_id: image.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Makes an image the newest, where the lease is held and nothing newer is there.
+fn becoming_newest(image: &Image, fence: Fence) -> Result<Expression, RegisterError> {
+    let newest = NewestImage {
+        image_id: image.image_id.clone(),
+        position: image.position,
+        configuration_counter: image.configuration_counter,
+    };
+    let key = keys::machine_state(&image.machine);
+    let newest = attribute(&newest).map_err(|error| unreadable(&key, error))?;
+    let expression = Expression::update(
+        "SET #newest = :newest, #x_newest_order = :order",
+        format!("{LEASE_IS_MINE} AND (attribute_not_exists(#x_newest_order) OR #x_newest_order <= :order)"),
+    );
+    Ok(expression
+        .with("newest", newest)
+        .with("order", text(sortable_order(image)))
+        .with_text("run", image.run_id.as_str())
+        .with_number("fence", fence.0))
+}
