@@ -65,6 +65,14 @@ pub enum StoreError {
         /// The key.
         key: ObjectKey,
     },
+    /// The store can never do this with this key: another object or something foreign is in its way.
+    #[error("the store refuses the key {key}: {reason}")]
+    Refused {
+        /// The key.
+        key: ObjectKey,
+        /// What is in its way.
+        reason: String,
+    },
     /// Anything else; trying again may help.
     #[error("{what}")]
     Unavailable {

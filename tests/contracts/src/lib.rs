@@ -1,1 +1,15 @@
-//! One suite per port, run against every implementation
+//! One suite per port, run against every implementation.
+//!
+//! A suite says what callers may rely on, and nothing about how an implementation does it. To run one against another
+//! implementation, write a test in `tests/` that makes it and calls the suite.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "the suites are tests: what does not answer has failed"
+)]
+
+mod cloud_provider;
+mod object_store;
+
+pub use cloud_provider::{CloudEnvironment, cloud_provider};
+pub use object_store::object_store;
