@@ -90,7 +90,7 @@ fn footer(report: &Report) -> Markup {
         footer {
             p {
                 "All times are in UTC. This page was made by Rekindle from the report of run "
-                code { (report.run_id) } " (report format " (report.schema_version) ")."
+                code { (report.run_id) } " (report format " (report.schema_version) "), which lies beside it as JSON where it was stored."
             }
         }
     }

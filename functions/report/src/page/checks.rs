@@ -46,7 +46,7 @@ fn proof(verdict: &Verdict) -> Markup {
     } else {
         (Tone::Bad, "The restore is not proven")
     };
-    html! { (result(tone, word)) ": " (Foreign(&verdict.sentence())) "." }
+    html! { (result(tone, word)) ": " (Foreign(&verdict.sentence())) }
 }
 
 fn verdict_table(checked: &Checked<'_>) -> Markup {

@@ -5,7 +5,7 @@ use rekindle_domain::report::{RecoveryFacts, RefreshFacts};
 use rekindle_domain::{Flow, Outcome, RecoveryKind, Report, Seconds, Verdict};
 
 use super::objectives;
-use super::words::{Foreign, Tone, count, fact, instant, result, span};
+use super::words::{Sentence, Tone, count, fact, instant, result, span};
 
 /// The title of the page, and of the browser's window.
 pub(super) fn title(report: &Report) -> String {
@@ -22,7 +22,7 @@ pub(super) fn header(report: &Report) -> Markup {
             }
             p .outcome { (result(outcome_tone(report.outcome), outcome_words(report.outcome))) }
             h1 { (headline(report)) }
-            p .cause { (Foreign(&report.cause)) }
+            p .cause { (Sentence(&report.cause)) }
             (when(report))
             @if report.recovery.is_some() || report.refresh.is_some() {
                 dl .figures { (figures(report)) }

@@ -1,12 +1,12 @@
 //! What a person has to do now: one sentence for the outcome, then whatever in the report needs a look.
 
 use maud::{Markup, html};
-use rekindle_domain::report::{RecoveryFacts, ServiceFacts};
+use rekindle_domain::report::{RecoveryFacts, ResourceRecord, ServiceFacts};
 use rekindle_domain::{Flow, Outcome, RecoveryKind, Report};
 
 use super::objectives::{self, Measure};
 use super::recovery::policy_name;
-use super::words::{Foreign, span};
+use super::words::{Sentence, span};
 
 /// The section "What to do next".
 pub(super) fn section(report: &Report) -> Markup {
@@ -18,7 +18,7 @@ pub(super) fn section(report: &Report) -> Markup {
             @if !findings.is_empty() {
                 h3 { "Findings to follow up" }
                 ol .findings {
-                    @for finding in &findings { li { (Foreign(finding)) } }
+                    @for finding in &findings { li { (Sentence(finding)) } }
                 }
             }
         }
@@ -76,13 +76,8 @@ fn findings(report: &Report) -> Vec<String> {
         for service in &facts.services {
             findings.extend(service_findings(service));
         }
-        findings.extend(rehearsal_leftovers(facts, report));
     }
-    findings.extend(
-        report.resources.iter().filter(|resource| resource.fate == "left-for-sweep").map(|resource| {
-            format!("The {} {} is left for the sweep to destroy.", resource.kind, resource.id)
-        }),
-    );
+    findings.extend(leftovers(report));
     findings
 }
 
@@ -119,16 +114,17 @@ fn service_findings(service: &ServiceFacts) -> Vec<String> {
     findings
 }
 
-fn rehearsal_leftovers(facts: &RecoveryFacts, report: &Report) -> Vec<String> {
-    if facts.kind != RecoveryKind::Rehearsal {
-        return Vec::new();
-    }
-    report
-        .resources
-        .iter()
-        .filter(|resource| resource.fate == "kept")
-        .map(|resource| {
-            format!("The {} {} was kept, though this was a rehearsal.", resource.kind, resource.id)
-        })
-        .collect()
+/// Only a declared disaster keeps what it started.
+fn leftovers(report: &Report) -> Vec<String> {
+    let is_disaster = report.recovery.as_ref().is_some_and(|facts| facts.kind == RecoveryKind::Disaster);
+    let finding = |resource: &ResourceRecord| match resource.fate.as_str() {
+        "left-for-sweep" => {
+            Some(format!("The {} {} is left for the sweep to destroy.", resource.kind, resource.id))
+        }
+        "kept" if !is_disaster => {
+            Some(format!("The {} {} was kept, though no disaster was declared.", resource.kind, resource.id))
+        }
+        _ => None,
+    };
+    report.resources.iter().filter_map(finding).collect()
 }

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use rekindle_domain::report::{RecoveryFacts, ReplicaFacts, ServiceFacts};
 use rekindle_domain::{Decision, RecoveryKind};
 
-use super::words::{Foreign, Tone, code, count, fact, instant, result, span};
+use super::words::{Foreign, Sentence, Tone, code, count, fact, instant, result, span};
 
 /// The name of the policy that decided, where it was not a person.
 pub(super) fn policy_name(decided_by: &str) -> Option<&str> {
@@ -97,7 +97,7 @@ fn replicas_of(service: &ServiceFacts) -> Markup {
             h3 { (service.service.to_string()) }
         }
         @if let Some(cause) = &service.cause {
-            p { (result(Tone::Bad, "Does not serve:")) " " (Foreign(cause)) }
+            p { (result(Tone::Bad, "Does not serve:")) " " (Sentence(cause)) }
         }
         @if !service.replicas.is_empty() {
             div .wide {
@@ -125,9 +125,9 @@ fn row(replica: &ReplicaFacts) -> Markup {
                 span .under { "instance " (code(&replica.instance_id)) }
             }
             td {
-                (code(&replica.hostname))
-                span .under { "address " (code(&replica.ip_address)) }
-                span .under { "SSH key " (code(&replica.ssh_key_name)) }
+                (code_or_none(&replica.hostname))
+                span .under { "address " (code_or_none(&replica.ip_address)) }
+                span .under { "SSH key " (code_or_none(&replica.ssh_key_name)) }
             }
             td {
                 "image " (code(&replica.image_id))
@@ -140,6 +140,15 @@ fn row(replica: &ReplicaFacts) -> Markup {
             }
             td { (serving(replica)) }
         }
+    }
+}
+
+/// A replica that never came up has told no name and no address.
+fn code_or_none(text: &str) -> Markup {
+    if text.is_empty() {
+        html! { "none known" }
+    } else {
+        code(text)
     }
 }
 

@@ -58,6 +58,24 @@ impl Render for Foreign<'_> {
     }
 }
 
+/// A foreign text as a sentence: causes come as parts of sentences, to be joined by programs.
+pub(super) struct Sentence<'a>(pub(super) &'a str);
+
+impl Render for Sentence<'_> {
+    fn render_to(&self, buffer: &mut String) {
+        let text = self.0.trim();
+        let first_word = text.split_whitespace().next().unwrap_or_default();
+        // The name of an image or a machine stays as it is.
+        let begins_with_word = !first_word.is_empty() && first_word.chars().all(|c| c.is_ascii_lowercase());
+        let (first, rest) = text.split_at(usize::from(begins_with_word));
+        Foreign(&first.to_ascii_uppercase()).render_to(buffer);
+        Foreign(rest).render_to(buffer);
+        if text.ends_with(|c: char| c.is_alphanumeric() || c == ')') {
+            buffer.push('.');
+        }
+    }
+}
+
 fn shown(character: char) -> char {
     match character {
         '\n' | '\r' | '\t' => ' ',
@@ -151,6 +169,16 @@ mod tests {
         assert_eq!(written(90_000.0), "25 h");
         assert_eq!(written(200_000.0), "2 d 7 h");
         assert_eq!(written(f64::NAN), "unknown");
+    }
+
+    #[test]
+    fn parts_of_sentences_become_sentences() {
+        let written = |text: &str| html! { (Sentence(text)) }.into_string();
+        assert_eq!(written("all services serve"), "All services serve.");
+        assert_eq!(written("a <b> (c)"), "A &lt;b&gt; (c).");
+        assert_eq!(written("ami-1 is gone."), "ami-1 is gone.");
+        assert_eq!(written("é"), "é.");
+        assert_eq!(written(""), "");
     }
 
     #[test]
