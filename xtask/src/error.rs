@@ -1,0 +1,38 @@
+//! Why a task ends without success.
+
+use std::process::ExitCode;
+
+/// Each reason in one sentence, with what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TaskError {
+    /// The program is not there, or may not be run.
+    #[error("{program} cannot be started: {cause}")]
+    NotStarted { program: String, cause: std::io::Error },
+    /// The program ran and said no.
+    #[error("{command} failed{}", exit_words(*.code))]
+    Failed { command: String, code: Option<i32> },
+    /// A file or folder could not be read or written.
+    #[error("{path}: {cause}")]
+    File { path: String, cause: std::io::Error },
+    /// The machine lacks something that this program may not install by itself.
+    #[error("{0}")]
+    Missing(String),
+    /// A check of our own did not hold.
+    #[error("{0}")]
+    CheckFailed(String),
+}
+
+fn exit_words(code: Option<i32>) -> String {
+    code.map_or_else(|| ": it was ended by a signal".to_owned(), |code| format!(" with exit code {code}"))
+}
+
+impl TaskError {
+    /// The exit code of the program that failed, where it gave one.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        let code = match self {
+            Self::Failed { code: Some(code), .. } => u8::try_from(*code).unwrap_or(1).max(1),
+            _ => 1,
+        };
+        ExitCode::from(code)
+    }
+}
