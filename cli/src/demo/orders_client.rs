@@ -45,6 +45,8 @@ impl OrdersClient {
             .header("host", "orders")
             .body(Empty::new())
             .map_err(unanswered)?;
+        // The answer before may have arrived an instant before its connection is free again.
+        self.sender.ready().await.map_err(unanswered)?;
         let response = self.sender.send_request(request).await.map_err(unanswered)?;
         let status = response.status();
         let body = response.into_body().collect().await.map_err(unanswered)?.to_bytes();

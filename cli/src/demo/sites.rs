@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
+use rekindle_api::AgentApi;
 use rekindle_cloud::{CloudProvider, LaunchRequest, Purpose};
 use rekindle_cloud_local::{InstanceProfile, LocalCloud, LocalCloudOptions, OnLaunch};
 use rekindle_cmdb::{EmbeddedRegister, Register};
@@ -104,6 +105,8 @@ pub struct Recovery {
     pub host: EmbeddedHost,
     /// What the first builder starts from.
     pub base_image: ImageId,
+    /// Keeps the agent API alive for the cloud, which itself does not: it is part of the host that holds the cloud.
+    _agents: Arc<OnceLock<AgentApi>>,
 }
 
 impl Recovery {
@@ -118,9 +121,9 @@ impl Recovery {
         engine: super::options::Engine,
         observer: Arc<dyn HistoryObserver>,
     ) -> Result<Self, StepError> {
-        let host_slot: Arc<OnceLock<EmbeddedHost>> = Arc::default();
+        let agents: Arc<OnceLock<AgentApi>> = Arc::default();
         let profile = profile(buckets, customer, false);
-        let serve = serve_agents_of(host_slot.clone());
+        let serve = serve_agents(Arc::downgrade(&agents));
         let cloud = Arc::new(open_cloud(folder.join("recovery"), customer, profile, false, serve).await?);
         let base_image = cloud.build_base_image(customer.base_image(engine)?).await.map_err(StepError::from)?;
         let register = open_register(&folder.join("register.sqlite")).await?;
@@ -135,8 +138,8 @@ impl Recovery {
         let options = Options { observer: Some(observer), ..Options::default() };
         let host = EmbeddedHost::new(ports, options)
             .map_err(|error| StepError::permanent("the product could not be started").because(error))?;
-        let _ = host_slot.set(host.clone());
-        Ok(Self { cloud, host, base_image })
+        let _ = agents.set(host.agents().clone());
+        Ok(Self { cloud, host, base_image, _agents: agents })
     }
 }
 
@@ -175,10 +178,9 @@ async fn open_cloud(
 }
 
 /// Serves the agent API to each instance through the socket that is mounted into it.
-fn serve_agents_of(host: Arc<OnceLock<EmbeddedHost>>) -> OnLaunch {
+fn serve_agents(agents: Weak<OnceLock<AgentApi>>) -> OnLaunch {
     Arc::new(move |instance_id, listener| {
-        let Some(host) = host.get() else { return };
-        let agents = host.agents().clone();
+        let Some(agents) = agents.upgrade().and_then(|agents| agents.get().cloned()) else { return };
         tokio::runtime::Handle::current().spawn(async move {
             // It ends when the instance is gone and its socket with it.
             let _ = serve_agent(agents, instance_id, listener).await;

@@ -46,6 +46,8 @@ pub struct Ports {
 pub type WrapStep = Arc<dyn Fn(Arc<dyn DynamicStep>) -> Arc<dyn DynamicStep> + Send + Sync>;
 /// Puts something around all invocations: tests lose answers with it.
 pub type WrapInvoker = Arc<dyn Fn(Arc<dyn TaskInvoker>) -> Arc<dyn TaskInvoker> + Send + Sync>;
+/// Puts something between everybody and the runner: tests lose callbacks with it.
+pub type WrapWorkflow = Arc<dyn Fn(Arc<dyn Workflow>) -> Arc<dyn Workflow> + Send + Sync>;
 
 /// What may be different from one host to the next.
 #[derive(Clone, Default)]
@@ -58,6 +60,8 @@ pub struct Options {
     pub wrap_step: Option<WrapStep>,
     /// Put around all invocations.
     pub wrap_invoker: Option<WrapInvoker>,
+    /// Put around the runner as steps, agents and the sweep see it.
+    pub wrap_workflow: Option<WrapWorkflow>,
 }
 
 /// Why a host could not be built.
@@ -85,7 +89,11 @@ impl EmbeddedHost {
     /// # Errors
     /// When a state machine file is not what the runner knows.
     pub fn new(ports: Ports, options: Options) -> Result<Self, HostError> {
-        let workflow = Arc::new(workflow::RunnerWorkflow::default());
+        let attachable = Arc::new(workflow::RunnerWorkflow::default());
+        let workflow: Arc<dyn Workflow> = match &options.wrap_workflow {
+            Some(wrap) => wrap(attachable.clone()),
+            None => attachable.clone(),
+        };
         let poll_seconds = whole_poll_seconds(ports.cloud.characteristics().poll_interval);
         let functions = functions::Functions::new(&ports, workflow.clone(), poll_seconds, options.wrap_step.as_ref());
         let invoker = Arc::new(invoker::StepInvoker::new(
@@ -106,8 +114,7 @@ impl EmbeddedHost {
         for machine in flows::load()? {
             runner.add(machine);
         }
-        workflow.attach(runner.clone());
-        let workflow: Arc<dyn Workflow> = workflow;
+        attachable.attach(&runner);
         let agents = AgentApi::new(ports.register.clone(), workflow.clone(), ports.clock.clone());
         Ok(Self { ports, runner, workflow, functions, invoker, agents })
     }

@@ -3,28 +3,33 @@
 use std::sync::OnceLock;
 
 use async_trait::async_trait;
-use rekindle_flow::{ExecutionStatus, Runner};
+use rekindle_flow::{ExecutionStatus, Runner, WeakRunner};
 use rekindle_step::{CallbackError, ExecutionState, StartError, Workflow};
 use serde_json::Value;
 
-/// The steps need the runner, and the runner needs the steps: it is attached once both are there.
+/// The steps need the runner, and the runner needs the steps: it is attached once both are there, and the steps do not
+/// keep it alive. Otherwise neither would ever end, nor the instances that belong to them.
 #[derive(Default)]
 pub struct RunnerWorkflow {
-    runner: OnceLock<Runner>,
+    runner: OnceLock<WeakRunner>,
 }
 
 impl RunnerWorkflow {
     /// Names the runner; the first one stays.
-    pub fn attach(&self, runner: Runner) {
-        let _ = self.runner.set(runner);
+    pub fn attach(&self, runner: &Runner) {
+        let _ = self.runner.set(runner.downgrade());
     }
 
-    fn runner(&self) -> Result<&Runner, StartError> {
-        self.runner.get().ok_or_else(|| StartError::Unavailable("the runner has not started".to_owned()))
+    fn runner(&self) -> Result<Runner, StartError> {
+        self.attached().ok_or_else(|| StartError::Unavailable("the runner does not run".to_owned()))
     }
 
-    fn callbacks(&self) -> Result<&Runner, CallbackError> {
-        self.runner.get().ok_or_else(|| CallbackError::Unavailable("the runner has not started".to_owned()))
+    fn callbacks(&self) -> Result<Runner, CallbackError> {
+        self.attached().ok_or_else(|| CallbackError::Unavailable("the runner does not run".to_owned()))
+    }
+
+    fn attached(&self) -> Option<Runner> {
+        self.runner.get().and_then(WeakRunner::upgrade)
     }
 }
 

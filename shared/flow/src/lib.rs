@@ -93,4 +93,6 @@ pub use load_error::LoadError;
 pub use retry::JitterStrategy;
 pub use runner::callback::CallbackError;
 pub use runner::execution::{Execution, ExecutionId, ExecutionStatus};
-pub use runner::{Invocation, Runner, RunnerOptions, StartError, StopError, TaskError, TaskInvoker};
+pub use runner::{
+    Invocation, Runner, RunnerOptions, StartError, StopError, TaskError, TaskInvoker, WeakRunner,
+};

@@ -9,7 +9,7 @@ mod walk;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -146,6 +146,23 @@ pub enum StopError {
 #[derive(Clone)]
 pub struct Runner(Arc<Shared>);
 
+/// A runner that others keep alive: what the steps of a runner hold, which the runner itself holds.
+#[derive(Clone)]
+pub struct WeakRunner(Weak<Shared>);
+
+impl WeakRunner {
+    /// The runner, while somebody keeps it alive.
+    pub fn upgrade(&self) -> Option<Runner> {
+        self.0.upgrade().map(Runner)
+    }
+}
+
+impl fmt::Debug for WeakRunner {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("WeakRunner")
+    }
+}
+
 pub(crate) struct Shared {
     invoker: Arc<dyn TaskInvoker>,
     observer: Option<Arc<dyn HistoryObserver>>,
@@ -180,6 +197,11 @@ impl Runner {
             executions: Mutex::default(),
             killed: AtomicBool::new(false),
         }))
+    }
+
+    /// The same runner, without keeping it alive.
+    pub fn downgrade(&self) -> WeakRunner {
+        WeakRunner(Arc::downgrade(&self.0))
     }
 
     /// Adds a state machine, or replaces the one of the same name: executions that run keep theirs.
