@@ -1,0 +1,203 @@
+//! The agent's loop inside an instance: greet, pull a job, do it, report, again.
+
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rekindle_domain::JobWork;
+use rekindle_domain::job::{Hello, Job, JobOutcome, JobResult};
+use rekindle_step::{ErrorName, StepError};
+
+use super::{Instance, Progress, perform};
+use crate::AGENT_VERSION;
+use crate::api_client::{ApiClient, HeartbeatReport, Reception};
+use crate::files::{read_bounded, write_atomically};
+use crate::places::Places;
+use crate::state::State;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Serves until the instance is sealed, and then asks it to power off.
+///
+/// # Errors
+/// When the request to power off cannot be written. Everything else is reported, or tried again for ever.
+pub async fn serve(instance: &Instance, api: &ApiClient) -> Result<(), StepError> {
+    // A sealed instance never takes another job, also when the agent is started anew in it.
+    if !instance.places.sealed().exists() {
+        greet(instance, api).await;
+        while !serve_one(instance, api).await? {}
+    }
+    write_atomically(&instance.places.power_off(), b"", 0o644)
+}
+
+/// Whether the instance is sealed now.
+async fn serve_one(instance: &Instance, api: &ApiClient) -> Result<bool, StepError> {
+    let job = next_job(api).await;
+    let Some(outcome) = work(instance, api, &job).await else {
+        tracing::warn!(job = %job.id, "abandoned: nobody waits for it any more");
+        return Ok(instance.places.sealed().exists());
+    };
+    report(api, &job, &outcome).await;
+    let sealed = matches!(&outcome, JobOutcome::Succeeded { result: JobResult::Sealed });
+    Ok(sealed || instance.places.sealed().exists())
+}
+
+async fn greet(instance: &Instance, api: &ApiClient) {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let greeted = match hello(&instance.places) {
+            Ok(hello) => api.hello(&hello).await,
+            Err(error) => Err(error),
+        };
+        match greeted {
+            Ok(()) => return,
+            Err(error) => tracing::warn!(error = error.chain(), "greeting again"),
+        }
+        pause = wait(pause).await;
+    }
+}
+
+async fn next_job(api: &ApiClient) -> Job {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match api.next_job().await {
+            Ok(Some(job)) => return job,
+            Ok(None) => pause = FIRST_PAUSE,
+            Err(error) => {
+                tracing::warn!(error = error.chain(), "asking again");
+                pause = wait(pause).await;
+            }
+        }
+    }
+}
+
+async fn report(api: &ApiClient, job: &Job, outcome: &JobOutcome) {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match api.outcome(&job.id.step, outcome).await {
+            Ok(_) => return,
+            Err(error) => tracing::warn!(error = error.chain(), "reporting again"),
+        }
+        pause = wait(pause).await;
+    }
+}
+
+async fn wait(pause: Duration) -> Duration {
+    tokio::time::sleep(pause).await;
+    (pause * 2).min(LONGEST_PAUSE)
+}
+
+/// Does a job within its deadline; none when the orchestrator abandoned it.
+async fn work(instance: &Instance, api: &ApiClient, job: &Job) -> Option<JobOutcome> {
+    tracing::info!(job = %job.id, work = job.work.name(), deadline = %job.deadline, "taken");
+    let progress = Progress::default();
+    let left = Duration::try_from(job.deadline.duration_since(Timestamp::now())).unwrap_or_default();
+    let result = tokio::select! {
+        result = tokio::time::timeout(left, perform(instance, job, &progress)) => {
+            result.unwrap_or_else(|_| Err(too_late(&job.work)))
+        }
+        () = abandoned(api, job, &progress) => return None,
+    };
+    Some(outcome_of(job, result))
+}
+
+fn too_late(work: &JobWork) -> StepError {
+    StepError::new(ErrorName::JobDeadline, format!("{} did not end before its deadline", work.name()))
+        .next_step("Give it more time: a larger instance, or a smaller set")
+}
+
+fn outcome_of(job: &Job, result: Result<JobResult, StepError>) -> JobOutcome {
+    match result {
+        Ok(result) => {
+            tracing::info!(job = %job.id, "done");
+            JobOutcome::Succeeded { result }
+        }
+        Err(error) => {
+            tracing::error!(job = %job.id, name = %error.name, error = error.chain(), "failed");
+            JobOutcome::Failed { error: error.name.to_string(), cause: error.chain() }
+        }
+    }
+}
+
+/// Beats until the orchestrator says that the job is not wanted any more.
+async fn abandoned(api: &ApiClient, job: &Job, progress: &Progress) {
+    let interval = Duration::from_secs(u64::from(job.heartbeat_seconds)) / 3;
+    let interval = interval.max(Duration::from_millis(200));
+    loop {
+        match api.heartbeat(&job.id.step, &HeartbeatReport::of(progress)).await {
+            Ok(Reception::Abandoned) => return,
+            Ok(Reception::Accepted) => {}
+            Err(error) => tracing::warn!(error = error.chain(), "a heartbeat was not taken"),
+        }
+        tokio::time::sleep(interval).await;
+    }
+}
+
+/// What the instance says of itself.
+///
+/// # Errors
+/// When its state cannot be read.
+pub fn hello(places: &Places) -> Result<Hello, StepError> {
+    let state = State::read(places)?;
+    Ok(Hello {
+        hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        ip_address: own_address(),
+        agent_version: AGENT_VERSION.to_owned(),
+        applied: state.position(),
+        revision: state.configuration.map(|configuration| configuration.revision),
+        ssh_key_names: ssh_key_names(&places.authorized_keys()),
+    })
+}
+
+fn own_address() -> String {
+    let table = std::fs::read_to_string("/proc/net/fib_trie").unwrap_or_default();
+    local_addresses(&table).find(|address| !address.is_loopback()).unwrap_or(Ipv4Addr::LOCALHOST).to_string()
+}
+
+/// The addresses that the kernel's routing table calls its own: a line with the address, then one that says `host LOCAL`.
+fn local_addresses(table: &str) -> impl Iterator<Item = Ipv4Addr> {
+    let lines: Vec<&str> = table.lines().map(str::trim).collect();
+    let pairs: Vec<Option<Ipv4Addr>> = lines
+        .windows(2)
+        .map(|pair| match pair {
+            [address, kind] if kind.ends_with("host LOCAL") => address.strip_prefix("|-- ")?.parse().ok(),
+            _ => None,
+        })
+        .collect();
+    pairs.into_iter().flatten()
+}
+
+fn ssh_key_names(path: &Path) -> Vec<String> {
+    const LONGEST_BYTES: u64 = 256 * 1024;
+    let bytes = read_bounded(path, LONGEST_BYTES).ok().flatten().unwrap_or_default();
+    String::from_utf8_lossy(&bytes)
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split_whitespace().nth(2).map(str::to_owned))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test whose folder cannot be used has failed")]
+    use super::*;
+
+    #[test]
+    fn the_own_address_is_the_one_that_others_reach() {
+        let table = "Local:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 10.77.0.4\n        /32 host LOCAL\n     |-- 127.0.0.1\n        \
+                     /32 host LOCAL\n     |-- 10.77.0.255\n        /32 link BROADCAST\n";
+        let found: Vec<_> = local_addresses(table).collect();
+        assert_eq!(found, [Ipv4Addr::new(10, 77, 0, 4), Ipv4Addr::LOCALHOST]);
+    }
+
+    #[test]
+    fn keys_are_named_by_their_comments() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("authorized_keys");
+        std::fs::write(&path, "# none\nssh-ed25519 AAAA operator@acme\nssh-ed25519 AAAA\n").unwrap();
+        assert_eq!(ssh_key_names(&path), ["operator@acme"]);
+        assert!(ssh_key_names(&folder.path().join("absent")).is_empty());
+    }
+}
