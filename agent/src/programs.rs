@@ -11,7 +11,7 @@ use rekindle_domain::configuration::ConfiguredProgram;
 use rekindle_step::StepError;
 use rustix::process::{Pid, Signal};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +23,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// A program that ran this long has earned a quick restart.
 const STEADY: Duration = Duration::from_secs(30);
 const TIME_TO_STOP: Duration = Duration::from_secs(10);
+const LAST_WORDS: Duration = Duration::from_secs(1);
 const LONGEST_LOG_BYTES: u64 = 4 * 1024 * 1024;
 
 /// The programs of the applied configuration.
@@ -111,22 +112,23 @@ async fn run_once(program: &ConfiguredProgram, log: &Path, stop: &CancellationTo
         .process_group(0)
         .kill_on_drop(true)
         .spawn()?;
-    let output = child.stdout.take();
-    let errors = child.stderr.take();
-    let logging = async {
-        let file = BoundedLog::open(log).await?;
-        let file = tokio::sync::Mutex::new(file);
-        tokio::try_join!(copy_lines(output, &file), copy_lines(errors, &file)).map(|_| ())
+    // Also while the program stops: whoever says good-bye into a closed pipe is killed by it.
+    let logging = tokio::spawn(log_output(child.stdout.take(), child.stderr.take(), log.to_owned()));
+    let ended = tokio::select! {
+        status = child.wait() => status.map(|status| tracing::info!(program = program.name, %status, "ended")),
+        () = stop.cancelled() => stop_child(&mut child).await,
     };
-    tokio::select! {
-        ended = async { tokio::join!(child.wait(), logging) } => {
-            let (status, logged) = ended;
-            tracing::info!(program = program.name, status = %status?, "ended");
-            return logged;
-        }
-        () = stop.cancelled() => {}
+    // Something that the program left behind may still hold its output.
+    let stop_logging = logging.abort_handle();
+    if tokio::time::timeout(LAST_WORDS, logging).await.is_err() {
+        stop_logging.abort();
     }
-    stop_child(&mut child).await
+    ended
+}
+
+async fn log_output(output: Option<ChildStdout>, errors: Option<ChildStderr>, path: PathBuf) {
+    let log = tokio::sync::Mutex::new(BoundedLog::open(&path).await.ok());
+    tokio::join!(copy(output, &log), copy(errors, &log));
 }
 
 async fn stop_child(child: &mut Child) -> io::Result<()> {
@@ -143,18 +145,19 @@ async fn stop_child(child: &mut Child) -> io::Result<()> {
     Ok(())
 }
 
-async fn copy_lines(
-    from: Option<impl AsyncRead + Unpin>,
-    log: &tokio::sync::Mutex<BoundedLog>,
-) -> io::Result<()> {
-    let Some(mut from) = from else { return Ok(()) };
+/// Takes what a program says, also where it cannot be written: a full disk must not stop the service.
+async fn copy(from: Option<impl AsyncRead + Unpin>, log: &tokio::sync::Mutex<Option<BoundedLog>>) {
+    let Some(mut from) = from else { return };
     let mut buffer = vec![0_u8; 8192];
-    loop {
-        let count = from.read(&mut buffer).await?;
+    while let Ok(count) = from.read(&mut buffer).await {
         if count == 0 {
-            return Ok(());
+            return;
         }
-        log.lock().await.write(&buffer[..count]).await?;
+        if let Some(log) = log.lock().await.as_mut()
+            && let Err(error) = log.write(&buffer[..count]).await
+        {
+            tracing::warn!(log = %log.path.display(), %error, "what a program said is lost");
+        }
     }
 }
 

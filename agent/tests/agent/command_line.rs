@@ -166,3 +166,13 @@ fn production_serves_until_it_is_asked_to_stop() {
     assert!(child.wait().unwrap().success());
     assert!(has_said("stopped"), "the program was not stopped cleanly");
 }
+
+#[test]
+fn a_full_disk_is_told_apart() {
+    let zeros = std::fs::File::open("/dev/zero").unwrap();
+    let receive =
+        Command::new(AGENT).args(["sqlite", "receive", "--into=/dev/full"]).stdin(zeros).output().unwrap();
+    assert_eq!(receive.status.code(), Some(5));
+    let said = String::from_utf8_lossy(&receive.stderr).into_owned();
+    assert!(said.starts_with("rekindle-agent: Agent.DiskFull: "), "{said}");
+}

@@ -15,9 +15,7 @@ use rekindle_domain::{
     BackupId, Bytes, Flow, InstanceId, JobId, JobOutcome, JobWork, MachineKey, Run, RunId, RunState,
 };
 use rekindle_instances::{AgentJobs, Assignment, Launch, Launcher};
-use rekindle_step::{
-    CallbackError, Clock, ExecutionState, StartError, StepError, SystemClock, Workflow,
-};
+use rekindle_step::{CallbackError, Clock, ExecutionState, StartError, StepError, SystemClock, Workflow};
 use serde_json::Value;
 
 use super::orders_client::OrdersClient;
@@ -66,7 +64,8 @@ impl ColdRestore<'_> {
         let launcher = Launcher::new(register.clone(), cloud, clock.clone());
         let started = launcher.ensure(&self.launch(run_id)).await?;
         let jobs = AgentJobs::new(register.clone(), Arc::new(NobodyWaits), clock.clone());
-        let worker = Worker { register, jobs, run_id, machine: self.machine, instance_id: &started.instance_id };
+        let worker =
+            Worker { register, jobs, run_id, machine: self.machine, instance_id: &started.instance_id };
         worker.finish("boot", JobWork::Boot).await?;
         worker
             .finish("update-configuration", JobWork::UpdateConfiguration { revision: self.revision.clone() })
@@ -133,8 +132,11 @@ struct Worker<'a> {
 
 impl Worker<'_> {
     async fn finish(&self, step: &str, work: JobWork) -> Result<(), StepError> {
-        let id =
-            JobId { run_id: self.run_id.clone(), machine: self.machine.clone(), step: format!("cold-{step}") };
+        let id = JobId {
+            run_id: self.run_id.clone(),
+            machine: self.machine.clone(),
+            step: format!("cold-{step}"),
+        };
         let assignment = Assignment {
             id: id.clone(),
             work,
@@ -149,10 +151,14 @@ impl Worker<'_> {
             match job.and_then(|job| job.outcome) {
                 Some(JobOutcome::Succeeded { .. }) => return Ok(()),
                 Some(JobOutcome::Failed { error, cause }) => {
-                    return Err(StepError::permanent(format!("the cold restore failed at {step}: {cause} ({error})")));
+                    return Err(StepError::permanent(format!(
+                        "the cold restore failed at {step}: {cause} ({error})"
+                    )));
                 }
                 None if Instant::now() > until => {
-                    return Err(StepError::permanent(format!("the cold restore did not finish {step} in time")));
+                    return Err(StepError::permanent(format!(
+                        "the cold restore did not finish {step} in time"
+                    )));
                 }
                 None => tokio::time::sleep(Duration::from_millis(5)).await,
             }

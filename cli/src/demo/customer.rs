@@ -8,8 +8,8 @@ use rekindle_agent::keys::{DataIdentity, SigningKey};
 use rekindle_cloud_local::{BaseImageFile, BaseImageSpec, FileSource};
 use rekindle_domain::configuration::{ConfigurationFile, RevisionId};
 use rekindle_domain::{
-    ApprovalPolicy, ConfigurationDocument, CustomerId, Digest, ImageId, Machine, MachineKey, Objectives,
-    ObjectKey, RecoveryKind, Seconds, Service,
+    ApprovalPolicy, ConfigurationDocument, CustomerId, Digest, ImageId, Machine, MachineKey, ObjectKey,
+    Objectives, RecoveryKind, Seconds, Service,
 };
 use rekindle_step::StepError;
 use rekindle_store::{FolderStore, ObjectStore};
@@ -21,7 +21,8 @@ use super::options::Engine;
 pub const SSH_KEY_NAME: &str = "acme-recovery";
 /// A public key whose private half was thrown away when it was made: the demo shows that a key is installed, and
 /// nobody can log in with it.
-pub const SSH_PUBLIC_KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBpA2Dqm0Ta3ZHZrXS1VYwHc8Yf2sI9w6a6m6x2m0l0E";
+pub const SSH_PUBLIC_KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBpA2Dqm0Ta3ZHZrXS1VYwHc8Yf2sI9w6a6m6x2m0l0E";
 /// The demo's objectives: what a small firm might ask for.
 pub const OBJECTIVES: Objectives =
     Objectives { recovery_time: Seconds(60.0), recovery_point: Seconds(3600.0) };
@@ -161,7 +162,8 @@ impl Customer {
         ];
         for recipe in builtin_recipes() {
             let path = format!("/etc/rekindle/recipes/{}.toml", recipe.name);
-            let signature = self.signing_key.sign(recipe.text.as_bytes(), &format!("recipe {}", recipe.name))?;
+            let signature =
+                self.signing_key.sign(recipe.text.as_bytes(), &format!("recipe {}", recipe.name))?;
             files.push(text(&path, recipe.text));
             files.push(text(&format!("{path}.minisig"), &signature));
         }
@@ -193,8 +195,9 @@ const PRODUCTION_SIGNING_KEY: &str = "/etc/orders-secrets/signing.key";
 /// Production has its programs in its own configuration; images get theirs from the published one.
 fn production_configuration(engine: Engine, machine: &MachineKey) -> Result<String, StepError> {
     let program = engine.program();
-    let command = serde_json::to_string(&program.command)
-        .map_err(|error| StepError::permanent("the production configuration cannot be written").because(error))?;
+    let command = serde_json::to_string(&program.command).map_err(|error| {
+        StepError::permanent("the production configuration cannot be written").because(error)
+    })?;
     let health_url = program.health_url.unwrap_or_default();
     Ok(format!(
         "{}\n[[programs]]\nname = \"{}\"\ncommand = {command}\nhealth_url = {health_url:?}\n",
@@ -224,4 +227,3 @@ async fn put(store: &FolderStore, key: &str, bytes: Vec<u8>) -> Result<(), StepE
         .map_err(|error| StepError::permanent("the configuration could not be stored").because(error))?;
     Ok(())
 }
-

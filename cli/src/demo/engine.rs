@@ -16,8 +16,7 @@ const SQLITE_DATABASE: &str = "/var/lib/orders/orders.db";
 const POSTGRES_DATA: &str = "/var/lib/postgresql/orders";
 const POSTGRES_SOCKET: &str = "/run/postgresql";
 /// What is asked at backup time and again after every restore.
-const PROBE: &str =
-    "select count(*), coalesce(sum(quantity), 0), coalesce(sum(revision), 0), coalesce(max(id), 0) from orders";
+const PROBE: &str = "select count(*), coalesce(sum(quantity), 0), coalesce(sum(revision), 0), coalesce(max(id), 0) from orders";
 
 impl Engine {
     /// Says in one sentence what is missing on this machine.
@@ -28,9 +27,10 @@ impl Engine {
         match self {
             Self::Sqlite => Ok(()),
             Self::Postgres if has_postgres_server() => Ok(()),
-            Self::Postgres => Err(StepError::permanent("this machine has no PostgreSQL server programs").next_step(
-                "Install them (Debian and Ubuntu: apt-get install postgresql), or take --engine sqlite",
-            )),
+            Self::Postgres => Err(StepError::permanent("this machine has no PostgreSQL server programs")
+                .next_step(
+                    "Install them (Debian and Ubuntu: apt-get install postgresql), or take --engine sqlite",
+                )),
         }
     }
 

@@ -7,8 +7,8 @@ mod comparison;
 mod customer;
 mod engine;
 mod narrator;
-mod orders_client;
 mod options;
+mod orders_client;
 mod outcome;
 mod sites;
 mod story;
@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rekindle_step::StepError;
+use tokio::runtime::Runtime;
 
 pub use options::DemoOptions;
 
@@ -46,7 +47,7 @@ pub fn run(options: &DemoOptions) -> Result<Ending, StepError> {
     let interfaces_before = rekindle_cloud_local::network_interfaces();
     let place = Place::make(options)?;
     let told = tell_or_be_stopped(options, &place, &narrator);
-    let leftovers = look_for_leftovers(&place.folder, &interfaces_before);
+    let leftovers = new_runtime()?.block_on(look_for_leftovers(&place.folder, &interfaces_before));
     place.clean_up(options)?;
     match told? {
         None => {
@@ -70,10 +71,7 @@ fn tell_or_be_stopped(
     place: &Place,
     narrator: &Narrator,
 ) -> Result<Option<DemoOutcome>, StepError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| StepError::permanent("the runtime could not be started").because(error))?;
+    let runtime = new_runtime()?;
     let told = runtime.block_on(async {
         tokio::select! {
             told = story::tell(options, &place.folder, narrator) => told.map(Some),
@@ -88,19 +86,27 @@ fn tell_or_be_stopped(
 const PATIENCE_WITH_ENDINGS: Duration = Duration::from_secs(5);
 
 /// Looks at the machine, not at our records.
-fn look_for_leftovers(folder: &Path, interfaces_before: &BTreeSet<String>) -> Vec<String> {
+async fn look_for_leftovers(folder: &Path, interfaces_before: &BTreeSet<String>) -> Vec<String> {
     let until = Instant::now() + PATIENCE_WITH_ENDINGS;
     loop {
         let leftovers = rekindle_cloud_local::leftovers(folder, interfaces_before);
         if leftovers.is_empty() || Instant::now() > until {
             return leftovers;
         }
-        std::thread::sleep(Duration::from_millis(20));
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
+fn new_runtime() -> Result<Runtime, StepError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| StepError::permanent("the runtime could not be started").because(error))
+}
+
 fn print_json(outcome: &DemoOutcome) -> Result<(), StepError> {
-    let unwritable = |error: std::io::Error| StepError::permanent("the result could not be printed").because(error);
+    let unwritable =
+        |error: std::io::Error| StepError::permanent("the result could not be printed").because(error);
     let mut output = std::io::stdout().lock();
     serde_json::to_writer(&mut output, outcome).map_err(|error| unwritable(error.into()))?;
     writeln!(output).map_err(unwritable)
@@ -134,7 +140,8 @@ impl Place {
             return Ok(());
         }
         let left = |error: std::io::Error| {
-            StepError::dirty(format!("the folder {} could not be removed", self.folder.display())).because(error)
+            StepError::dirty(format!("the folder {} could not be removed", self.folder.display()))
+                .because(error)
         };
         let entries = std::fs::read_dir(&self.folder).map_err(left)?;
         for entry in entries {
@@ -150,5 +157,9 @@ impl Place {
 }
 
 fn remove(path: &Path) -> std::io::Result<()> {
-    if path.is_dir() && !path.is_symlink() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }
+    if path.is_dir() && !path.is_symlink() {
+        std::fs::remove_dir_all(path)
+    } else {
+        std::fs::remove_file(path)
+    }
 }

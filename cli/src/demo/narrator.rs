@@ -72,7 +72,8 @@ impl Narrator {
     /// A finished step with its time.
     pub fn step(&self, what: &str, took: Duration, detail: &str) {
         let seconds = format!("{:6.2} s", took.as_secs_f64());
-        let detail = if detail.is_empty() { String::new() } else { format!("  {}", self.faint.apply_to(detail)) };
+        let detail =
+            if detail.is_empty() { String::new() } else { format!("  {}", self.faint.apply_to(detail)) };
         self.line(&format!("  {} {what:<34} {seconds}{detail}", self.good.apply_to("✓")));
     }
 

@@ -52,7 +52,10 @@ impl OrdersClient {
         let body = response.into_body().collect().await.map_err(unanswered)?.to_bytes();
         if !status.is_success() {
             let said: String = String::from_utf8_lossy(&body).chars().take(300).collect();
-            return Err(StepError::transient(format!("the orders service answered {status}: {}", said.trim())));
+            return Err(StepError::transient(format!(
+                "the orders service answered {status}: {}",
+                said.trim()
+            )));
         }
         serde_json::from_slice(&body).map_err(unanswered)
     }

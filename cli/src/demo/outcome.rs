@@ -88,7 +88,11 @@ impl DemoOutcome {
             }
         }
         if self.refreshes.len() != self.backups.len() {
-            problems.push(format!("{} backups led to {} refreshes", self.backups.len(), self.refreshes.len()));
+            problems.push(format!(
+                "{} backups led to {} refreshes",
+                self.backups.len(),
+                self.refreshes.len()
+            ));
         }
         if self.recovery.outcome != Outcome::Recovered {
             problems.push(format!("the recovery ended as {}", self.recovery.outcome));

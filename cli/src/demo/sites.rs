@@ -36,7 +36,8 @@ impl Buckets {
         let buckets = Self { control: folder.join("control"), data: folder.join("data") };
         for path in [&buckets.control, &buckets.data] {
             std::fs::create_dir_all(path).map_err(|error| {
-                StepError::permanent(format!("the folder {} could not be made", path.display())).because(error)
+                StepError::permanent(format!("the folder {} could not be made", path.display()))
+                    .because(error)
             })?;
         }
         Ok(buckets)
@@ -79,7 +80,8 @@ impl Production {
         let nobody: OnLaunch = Arc::new(|_, _| {}); // Production takes no jobs.
         let profile = profile(buckets, customer, true);
         let cloud = open_cloud(folder.join("production"), customer, profile, true, nobody).await?;
-        let image = cloud.build_base_image(customer.production_image(engine)?).await.map_err(StepError::from)?;
+        let image =
+            cloud.build_base_image(customer.production_image(engine)?).await.map_err(StepError::from)?;
         let request = LaunchRequest {
             client_token: "production".to_owned(),
             run_id: RunId::mint(),
@@ -125,7 +127,8 @@ impl Recovery {
         let profile = profile(buckets, customer, false);
         let serve = serve_agents(Arc::downgrade(&agents));
         let cloud = Arc::new(open_cloud(folder.join("recovery"), customer, profile, false, serve).await?);
-        let base_image = cloud.build_base_image(customer.base_image(engine)?).await.map_err(StepError::from)?;
+        let base_image =
+            cloud.build_base_image(customer.base_image(engine)?).await.map_err(StepError::from)?;
         let register = open_register(&folder.join("register.sqlite")).await?;
         let clock = Arc::new(SystemClock);
         let ports = Ports {

@@ -7,9 +7,7 @@ use jiff::Timestamp;
 use rekindle_cloud::CloudProvider;
 use rekindle_domain::plan::RecoveryPlan;
 use rekindle_domain::report::{RecoveryFacts, ReplicaFacts};
-use rekindle_domain::{
-    BackupId, BackupKind, Bytes, Flow, RecoveryKind, Report, RunId, Seconds,
-};
+use rekindle_domain::{BackupId, BackupKind, Bytes, Flow, RecoveryKind, Report, RunId, Seconds};
 use rekindle_embedded_host::wake_on_arrivals;
 use rekindle_function_plan_recovery::{Request, preview};
 use rekindle_step::{Clock, StepError, SystemClock};
@@ -17,6 +15,7 @@ use rekindle_store::FolderWatch;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
+use super::REPORT_FOLDER;
 use super::cold_restore::ColdRestore;
 use super::comparison::Contents;
 use super::customer::Customer;
@@ -26,7 +25,6 @@ use super::orders_client::OrdersClient;
 use super::outcome::{BackupOutcome, DemoOutcome, RecoveryOutcome, RefreshOutcome};
 use super::sites::{Buckets, Production, Recovery};
 use super::watch::{Told, Watch};
-use super::REPORT_FOLDER;
 use crate::orders_service::ROW_BYTES;
 
 /// Orders that change between the two backups, in percent of all: a day's work.
@@ -40,7 +38,11 @@ const START_PATIENCE: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// When a part of it cannot be carried out.
-pub async fn tell(options: &DemoOptions, folder: &Path, narrator: &Narrator) -> Result<DemoOutcome, StepError> {
+pub async fn tell(
+    options: &DemoOptions,
+    folder: &Path,
+    narrator: &Narrator,
+) -> Result<DemoOutcome, StepError> {
     options.engine.probe()?;
     let customer = Customer::new(&folder.join("keys"))?;
     let buckets = Buckets::make(&folder.join("store"))?;
@@ -126,7 +128,11 @@ impl<'a> Story<'a> {
         register.put_service(&service, None).await.map_err(StepError::from)?;
         register.publish_configuration(&service.key, revision).await.map_err(StepError::from)?;
         watch_store(&site, control).await?;
-        let method = if site.cloud.shares_blocks() { "reflinks: a start copies nothing" } else { "no reflinks here: each image keeps a ready copy" };
+        let method = if site.cloud.shares_blocks() {
+            "reflinks: a start copies nothing"
+        } else {
+            "no reflinks here: each image keeps a ready copy"
+        };
         narrator.done(method);
         Ok(Self {
             options,
@@ -167,11 +173,15 @@ impl<'a> Story<'a> {
 
     async fn back_up(&mut self, production: &Production) -> Result<BackupOutcome, StepError> {
         let number = self.backups.len() + 1;
-        self.narrator.chapter(&format!("Backup {number}: taken on the production machine, encrypted there, signed"));
+        self.narrator
+            .chapter(&format!("Backup {number}: taken on the production machine, encrypted there, signed"));
         self.narrator.begin("backup");
         let command = self.customer.backup_command();
-        let output =
-            production.cloud.run_inside(&production.instance_id, &command, b"").await.map_err(StepError::from)?;
+        let output = production
+            .cloud
+            .run_inside(&production.instance_id, &command, b"")
+            .await
+            .map_err(StepError::from)?;
         if output.exit_code != 0 {
             let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
             return Err(StepError::permanent(format!("the backup failed: {said}")));
@@ -308,9 +318,11 @@ impl<'a> Story<'a> {
             at_or_before: None,
         };
         self.show_plan(&request).await?;
-        self.narrator.chapter("The disaster is declared; approval was given beforehand by the policy of the demo");
+        self.narrator
+            .chapter("The disaster is declared; approval was given beforehand by the policy of the demo");
         let declared = Instant::now();
-        let run_id = self.site.host.start_recovery(&Request { declared_at: SystemClock.now(), ..request }).await?;
+        let run_id =
+            self.site.host.start_recovery(&Request { declared_at: SystemClock.now(), ..request }).await?;
         let report = self.narrate(Flow::Recover, &run_id).await??;
         let page = self.keep_page(&report)?;
         let facts = report.recovery.clone();
@@ -366,7 +378,8 @@ impl<'a> Story<'a> {
             self.narrator.fact("SSH key", &replica.ssh_key_name);
         }
         if let Some(answered_after) = answered_after {
-            self.narrator.fact("first answer from outside", &format!("{answered_after} after the declaration"));
+            self.narrator
+                .fact("first answer from outside", &format!("{answered_after} after the declaration"));
         }
     }
 
@@ -469,7 +482,8 @@ impl<'a> Story<'a> {
     }
 
     async fn delete_images(&self) -> Result<(), StepError> {
-        let images = self.site.host.register().images(&self.customer.machine).await.map_err(StepError::from)?;
+        let images =
+            self.site.host.register().images(&self.customer.machine).await.map_err(StepError::from)?;
         for image in images {
             self.site.cloud.delete_image(&image.image_id).await.map_err(StepError::from)?;
         }

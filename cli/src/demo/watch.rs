@@ -59,10 +59,8 @@ impl Watch {
 impl HistoryObserver for Watch {
     fn observe(&self, state_machine: &str, execution_name: &str, event: &HistoryEvent) {
         match event.event_type {
-            EventType::ExecutionStarted => self.tell(Told::Began {
-                flow: state_machine.to_owned(),
-                execution: execution_name.to_owned(),
-            }),
+            EventType::ExecutionStarted => self
+                .tell(Told::Began { flow: state_machine.to_owned(), execution: execution_name.to_owned() }),
             EventType::TaskStateEntered => {
                 let Some(state) = event.state_name() else { return };
                 let key = (execution_name.to_owned(), state.to_owned());
@@ -78,7 +76,8 @@ impl HistoryObserver for Watch {
                 }
             }
             EventType::TaskFailed | EventType::TaskTimedOut => {
-                let cause = event.details.get("cause").and_then(serde_json::Value::as_str).unwrap_or_default();
+                let cause =
+                    event.details.get("cause").and_then(serde_json::Value::as_str).unwrap_or_default();
                 self.tell(Told::Failed {
                     error: event.error().unwrap_or_default().to_owned(),
                     cause: cause.to_owned(),

@@ -58,7 +58,8 @@ impl Orders for SqliteOrders {
     }
 
     async fn count(&self) -> Result<u64, ServiceError> {
-        self.apart(|connection| connection.query_row("select count(*) from orders", [], |row| row.get(0))).await
+        self.apart(|connection| connection.query_row("select count(*) from orders", [], |row| row.get(0)))
+            .await
     }
 
     async fn page(&self, after: i64, limit: u32) -> Result<Vec<Order>, ServiceError> {

@@ -9,8 +9,8 @@ use rekindle_domain::report::{
     RecoveryFacts, RefreshFacts, ReplicaFacts, ResourceRecord, SCHEMA_VERSION, ServiceFacts, StepRecord,
 };
 use rekindle_domain::{
-    Decision, Image, InstanceId, Intent, IntentKind, JobOutcome, JobWork, MachineRecovery, Outcome, RecoveryPlan,
-    RefreshPlan, Report, Run, RunState, Seconds, Verdict, plan::ServiceRecovery,
+    Decision, Image, InstanceId, Intent, IntentKind, JobOutcome, JobWork, MachineRecovery, Outcome,
+    RecoveryPlan, RefreshPlan, Report, Run, RunState, Seconds, Verdict, plan::ServiceRecovery,
 };
 use rekindle_function_request_approval::approval_task;
 use rekindle_step::StepError;
@@ -55,7 +55,8 @@ pub async fn collect(register: &Register, run: &Run) -> Result<Facts, StepError>
     }
     if let Some(plan_id) = &run.plan_id {
         facts.recovery_plan = register.plan(plan_id).await.map_err(StepError::from)?;
-        let task = register.human_task(&approval_task(&run.run_id, plan_id)).await.map_err(StepError::from)?;
+        let task =
+            register.human_task(&approval_task(&run.run_id, plan_id)).await.map_err(StepError::from)?;
         facts.decision = task.and_then(|task| task.decision);
     }
     Ok(facts)
@@ -116,7 +117,9 @@ fn told_cause(facts: &Facts, recovery: Option<&RecoveryFacts>, outcome: Outcome,
             let causes: Vec<String> = recovery
                 .services
                 .iter()
-                .filter_map(|service| service.cause.as_ref().map(|cause| format!("{}: {cause}", service.service)))
+                .filter_map(|service| {
+                    service.cause.as_ref().map(|cause| format!("{}: {cause}", service.service))
+                })
                 .collect();
             format!("{}. Replicas that were started are kept until the recovery is ended", causes.join("; "))
         }
@@ -180,7 +183,9 @@ fn service_facts(facts: &Facts, plan: &RecoveryPlan, service: &ServiceRecovery) 
         service.machines.iter().flat_map(|machine| replicas_of(facts, machine)).collect();
     let serving = |machine: &MachineRecovery| {
         let own = replicas.iter().filter(|replica| replica.machine == machine.machine);
-        own.filter(|replica| replica.serving_since.is_some()).min_by_key(|replica| replica.serving_since).cloned()
+        own.filter(|replica| replica.serving_since.is_some())
+            .min_by_key(|replica| replica.serving_since)
+            .cloned()
     };
     let serving: Vec<Option<ReplicaFacts>> = service.machines.iter().map(serving).collect();
     let all_serve = serving.iter().all(Option::is_some);
@@ -200,7 +205,8 @@ fn service_facts(facts: &Facts, plan: &RecoveryPlan, service: &ServiceRecovery) 
 
 fn failure_of(facts: &Facts, service: &ServiceRecovery) -> String {
     let of_service = |step: &&StepRecord| {
-        step.machine.as_ref().is_some_and(|machine| machine.service() == service.service) && step.error.is_some()
+        step.machine.as_ref().is_some_and(|machine| machine.service() == service.service)
+            && step.error.is_some()
     };
     let failed_job = facts.jobs.iter().rev().find_map(|job| match &job.outcome {
         Some(JobOutcome::Failed { error, cause }) if job.job.id.machine.service() == service.service => {
@@ -284,7 +290,9 @@ fn agent_step(job: &JobRecord) -> StepRecord {
 fn detail_of(result: &JobResult) -> Option<String> {
     match result {
         JobResult::Booted { hello, .. } => Some(format!("{} at {}", hello.hostname, hello.ip_address)),
-        JobResult::ConfigurationUpdated { files_written, .. } => Some(format!("{files_written} files written")),
+        JobResult::ConfigurationUpdated { files_written, .. } => {
+            Some(format!("{files_written} files written"))
+        }
         JobResult::Restored { fetched_bytes, restored_bytes, .. } => Some(format!(
             "{} fetched, {} restored",
             rekindle_domain::Bytes(*fetched_bytes),
@@ -301,7 +309,8 @@ fn resource(run: &Run, facts: &Facts, intent: &Intent) -> ResourceRecord {
         IntentKind::Instance => ("instance", intent.instance_id.as_ref().map(ToString::to_string)),
         IntentKind::Image => ("image", intent.image_id.as_ref().map(ToString::to_string)),
     };
-    let registered = facts.image.as_ref().is_some_and(|image| Some(&image.image_id) == intent.image_id.as_ref());
+    let registered =
+        facts.image.as_ref().is_some_and(|image| Some(&image.image_id) == intent.image_id.as_ref());
     let fate = match (registered, run.state, run.first_empty_at) {
         (true, _, _) => "registered",
         (false, RunState::Open, _) => "kept",

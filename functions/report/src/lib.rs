@@ -78,7 +78,10 @@ impl WriteReport {
             .or_else(|| outcome_of(run.flow, &input.error, &input.cause))
             .unwrap_or_else(|| compose::recovery_outcome(&facts));
         let report = compose::report(run, &facts, outcome, &input.cause, self.clock.now());
-        self.register.set_outcome(&run.run_id, outcome, Some(report.cause.clone())).await.map_err(StepError::from)?;
+        self.register
+            .set_outcome(&run.run_id, outcome, Some(report.cause.clone()))
+            .await
+            .map_err(StepError::from)?;
         self.register.put_report(&report).await.map_err(StepError::from)?;
         self.remember_start(&report).await?;
         Ok(report)

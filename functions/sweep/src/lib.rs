@@ -168,13 +168,7 @@ impl Sweep {
         let mut answered = 0_usize;
         for job in self.register.jobs_of_run(&run.run_id).await.map_err(StepError::from)? {
             let Some(outcome) = &job.outcome else { continue };
-            let token = job.token.as_str();
-            let told = match JobAnswer::to(outcome) {
-                JobAnswer::Success(output) => self.workflow.send_task_success(token, output).await,
-                JobAnswer::Failure { error, cause } => {
-                    self.workflow.send_task_failure(token, &error, &cause).await
-                }
-            };
+            let told = JobAnswer::to(outcome).deliver(self.workflow.as_ref(), job.token.as_str()).await;
             answered += usize::from(told.is_ok());
         }
         Ok((answered > 0).then(|| format!("sent {answered} lost answers again")))

@@ -7,7 +7,7 @@ use rekindle_cmdb::{JobRecord, Progress, Register, RegisterError};
 use rekindle_domain::job::{Hello, JobResult};
 use rekindle_domain::verdict::Verdict;
 use rekindle_domain::{InstanceId, Job, JobOutcome, JobWork, RunState};
-use rekindle_step::{CallbackError, Clock, ErrorName, Workflow};
+use rekindle_step::{CallbackError, Clock, ErrorName, JobAnswer, Workflow};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
@@ -168,17 +168,8 @@ impl AgentApi {
     /// it when it is entered again, or the sweep sends it again.
     async fn finish(&self, record: &JobRecord, outcome: &JobOutcome) -> Result<(), AgentApiError> {
         let stored = self.register.finish_job(&record.job.id, outcome, self.clock.now()).await?;
-        let token = stored.token.as_str();
-        let told = match &stored.outcome {
-            Some(JobOutcome::Succeeded { result }) => match serde_json::to_value(result) {
-                Ok(output) => self.workflow.send_task_success(token, output).await,
-                Err(error) => Err(CallbackError::Unavailable(error.to_string())),
-            },
-            Some(JobOutcome::Failed { error, cause }) => {
-                self.workflow.send_task_failure(token, error, cause).await
-            }
-            None => Ok(()),
-        };
+        let Some(outcome) = &stored.outcome else { return Ok(()) };
+        let told = JobAnswer::to(outcome).deliver(self.workflow.as_ref(), stored.token.as_str()).await;
         match told {
             Ok(()) | Err(CallbackError::Gone) => {}
             Err(error) => tracing::warn!(job = %stored.job.id, %error, "the result of a job was not told"),

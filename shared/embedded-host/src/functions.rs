@@ -31,11 +31,12 @@ impl Functions {
     /// All of them.
     pub fn new(
         ports: &Ports,
-        workflow: Arc<dyn Workflow>,
+        workflow: &Arc<dyn Workflow>,
+        jobs: AgentJobs,
         poll_seconds: u64,
         wrap: Option<&WrapStep>,
     ) -> Self {
-        let made = all(ports, &workflow, poll_seconds);
+        let made = all(ports, workflow, jobs, poll_seconds);
         let wrapped = made.into_iter().map(|step| match wrap {
             Some(wrap) => wrap(step),
             None => step,
@@ -49,9 +50,13 @@ impl Functions {
     }
 }
 
-fn all(ports: &Ports, workflow: &Arc<dyn Workflow>, poll_seconds: u64) -> Vec<Arc<dyn DynamicStep>> {
+fn all(
+    ports: &Ports,
+    workflow: &Arc<dyn Workflow>,
+    jobs: AgentJobs,
+    poll_seconds: u64,
+) -> Vec<Arc<dyn DynamicStep>> {
     let Ports { register, control, cloud, clock, .. } = ports;
-    let jobs = AgentJobs::new(register.clone(), workflow.clone(), clock.clone());
     let launcher = Launcher::new(register.clone(), cloud.clone(), clock.clone());
     let plan_refresh = || PlanRefresh {
         register: register.clone(),

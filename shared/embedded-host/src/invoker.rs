@@ -61,7 +61,13 @@ impl StepInvoker {
         }
     }
 
-    async fn record(&self, subject: Subject, state: String, started_at: Timestamp, error: Option<&TaskError>) {
+    async fn record(
+        &self,
+        subject: Subject,
+        state: String,
+        started_at: Timestamp,
+        error: Option<&TaskError>,
+    ) {
         let Some(run_id) = subject.run_id else { return };
         let record = StepRecord {
             name: state,

@@ -20,6 +20,7 @@ use rekindle_cmdb::Register;
 use rekindle_domain::{Flow, MachineKey, RunId};
 use rekindle_flow::{Execution, HistoryObserver, Runner, RunnerOptions, TaskInvoker};
 use rekindle_function_plan_recovery::Request;
+use rekindle_instances::AgentJobs;
 use rekindle_step::{Clock, DynamicStep, StepContext, StepError, Workflow};
 use rekindle_store::ObjectStore;
 
@@ -95,7 +96,10 @@ impl EmbeddedHost {
             None => attachable.clone(),
         };
         let poll_seconds = whole_poll_seconds(ports.cloud.characteristics().poll_interval);
-        let functions = functions::Functions::new(&ports, workflow.clone(), poll_seconds, options.wrap_step.as_ref());
+        let agents = AgentApi::new(ports.register.clone(), workflow.clone(), ports.clock.clone());
+        let jobs = agent_jobs(&ports, workflow.clone(), &agents);
+        let functions =
+            functions::Functions::new(&ports, &workflow, jobs, poll_seconds, options.wrap_step.as_ref());
         let invoker = Arc::new(invoker::StepInvoker::new(
             functions.clone(),
             ports.register.clone(),
@@ -115,7 +119,6 @@ impl EmbeddedHost {
             runner.add(machine);
         }
         attachable.attach(&runner);
-        let agents = AgentApi::new(ports.register.clone(), workflow.clone(), ports.clock.clone());
         Ok(Self { ports, runner, workflow, functions, invoker, agents })
     }
 
@@ -209,6 +212,13 @@ impl EmbeddedHost {
         self.runner.kill();
         self.invoker.kill();
     }
+}
+
+/// Agents of this process look for their job at once, not only at their next look.
+fn agent_jobs(ports: &Ports, workflow: Arc<dyn Workflow>, agents: &AgentApi) -> AgentJobs {
+    let posted = agents.job_posted();
+    AgentJobs::new(ports.register.clone(), workflow, ports.clock.clone())
+        .announcing(Arc::new(move || posted.notify_waiters()))
 }
 
 /// A Wait state takes whole seconds; polling without a pause would starve what is waited for.

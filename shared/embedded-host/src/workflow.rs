@@ -55,7 +55,11 @@ impl Workflow for RunnerWorkflow {
         self.runner()?.start_execution(state_machine, name, input).await.map(|_| ()).map_err(start_error)
     }
 
-    async fn describe_execution(&self, state_machine: &str, name: &str) -> Result<ExecutionState, StartError> {
+    async fn describe_execution(
+        &self,
+        state_machine: &str,
+        name: &str,
+    ) -> Result<ExecutionState, StartError> {
         Ok(match self.runner()?.describe_execution(state_machine, name) {
             None => ExecutionState::Unknown,
             Some(execution) if execution.status == ExecutionStatus::Running => ExecutionState::Running,

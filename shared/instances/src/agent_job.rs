@@ -29,12 +29,20 @@ pub struct AgentJobs {
     register: Register,
     workflow: Arc<dyn Workflow>,
     clock: Arc<dyn Clock>,
+    announce: Option<Arc<dyn Fn() + Send + Sync>>,
 }
 
 impl AgentJobs {
     /// With the ports that it needs.
     pub fn new(register: Register, workflow: Arc<dyn Workflow>, clock: Arc<dyn Clock>) -> Self {
-        Self { register, workflow, clock }
+        Self { register, workflow, clock, announce: None }
+    }
+
+    /// Calls this whenever a job was posted: agents of the same process need not wait for their next look.
+    #[must_use]
+    pub fn announcing(mut self, announce: Arc<dyn Fn() + Send + Sync>) -> Self {
+        self.announce = Some(announce);
+        self
     }
 
     /// Posts a job, or finds the one that was posted before and gives it the newer token. One that is finished
@@ -53,7 +61,8 @@ impl AgentJobs {
             work: assignment.work,
             heartbeat_seconds: HEARTBEAT_SECONDS,
         };
-        let new = NewJob { job, instance_id: assignment.instance_id, token: assignment.task_token.clone(), now };
+        let new =
+            NewJob { job, instance_id: assignment.instance_id, token: assignment.task_token.clone(), now };
         let mut record = self.register.post_job(&new).await.map_err(StepError::from)?;
         if boots && record.status != JobStatus::Finished {
             // The agent may have reported before the job was there to be finished.
@@ -63,9 +72,13 @@ impl AgentJobs {
                 record = self.register.finish_job(&id, &outcome, now).await.map_err(StepError::from)?;
             }
         }
-        match &record.outcome {
-            Some(outcome) => self.answer(outcome, &assignment.task_token).await,
-            None => Ok(()),
+        match (&record.outcome, &self.announce) {
+            (Some(outcome), _) => self.answer(outcome, &assignment.task_token).await,
+            (None, Some(announce)) => {
+                announce();
+                Ok(())
+            }
+            (None, None) => Ok(()),
         }
     }
 
@@ -79,12 +92,7 @@ impl AgentJobs {
 
     /// Tells the waiting state what a finished job means. A state that no longer waits was answered before.
     async fn answer(&self, outcome: &JobOutcome, token: &TaskToken) -> Result<(), StepError> {
-        let told = match JobAnswer::to(outcome) {
-            JobAnswer::Success(output) => self.workflow.send_task_success(token.as_str(), output).await,
-            JobAnswer::Failure { error, cause } => {
-                self.workflow.send_task_failure(token.as_str(), &error, &cause).await
-            }
-        };
+        let told = JobAnswer::to(outcome).deliver(self.workflow.as_ref(), token.as_str()).await;
         match told {
             Ok(()) | Err(CallbackError::Gone) => Ok(()),
             Err(error) => Err(StepError::transient("the waiting state could not be answered").because(error)),

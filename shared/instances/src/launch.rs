@@ -76,7 +76,11 @@ impl Launcher {
         for placement in &placements[reached..] {
             match self.launch_at(launch, placement).await? {
                 Some(started) => return Ok(started),
-                None => tracing::info!(zone = placement.zone, instance_type = placement.instance_type, "no capacity"),
+                None => tracing::info!(
+                    zone = placement.zone,
+                    instance_type = placement.instance_type,
+                    "no capacity"
+                ),
             }
         }
         Err(StepError::new(
@@ -157,8 +161,7 @@ fn placements(launch: &Launch) -> Vec<Placement> {
     let mut placements = Vec::new();
     for instance_type in &launch.instance_types {
         for zone in zones {
-            let text =
-                format!("{} {} {} {instance_type} {zone}", launch.run_id, launch.step, launch.machine);
+            let text = format!("{} {} {} {instance_type} {zone}", launch.run_id, launch.step, launch.machine);
             placements.push(Placement {
                 instance_type: instance_type.clone(),
                 zone: zone.clone(),

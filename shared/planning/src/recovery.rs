@@ -203,10 +203,10 @@ fn fallback(image: &Image) -> FallbackImage {
 
 /// The images of each machine that may be started, newest first. A service of several machines comes back at moments
 /// that all of them share: complete groups only.
-fn eligible_images<'a>(
-    situation: &'a RecoverySituation,
+fn eligible_images(
+    situation: &RecoverySituation,
     at_or_before: Option<Timestamp>,
-) -> Result<BTreeMap<MachineKey, Vec<&'a Image>>, String> {
+) -> Result<BTreeMap<MachineKey, Vec<&Image>>, String> {
     let in_time = |image: &&Image| at_or_before.is_none_or(|limit| image.recovery_point <= limit);
     let mut images: BTreeMap<MachineKey, Vec<&Image>> = BTreeMap::new();
     for machine in &situation.service.machines {

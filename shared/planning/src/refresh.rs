@@ -207,7 +207,7 @@ fn nothing_because(situation: &MachineSituation<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test whose fixtures do not parse has failed")]
+    #![expect(clippy::unwrap_used, clippy::panic, reason = "a test whose fixtures do not parse has failed")]
     use rekindle_domain::backup_set::{
         DataStoreBackup, Encryption, Engine, Heartbeat, ObjectRole, RecipeReference, RecoveryPoint, SetObject,
     };

@@ -4,6 +4,7 @@ use rekindle_domain::job::{JobOutcome, JobResult};
 use serde_json::Value;
 
 use crate::error::ErrorName;
+use crate::workflow::{CallbackError, Workflow};
 
 /// What the waiting state is told.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +41,17 @@ impl JobAnswer {
                     cause: format!("the agent's result cannot be written: {error}"),
                 },
             },
+        }
+    }
+
+    /// Tells the waiting state.
+    ///
+    /// # Errors
+    /// [`CallbackError::Gone`] when nobody waits for this answer any more, which is harmless: it is stored.
+    pub async fn deliver(self, workflow: &dyn Workflow, token: &str) -> Result<(), CallbackError> {
+        match self {
+            Self::Success(output) => workflow.send_task_success(token, output).await,
+            Self::Failure { error, cause } => workflow.send_task_failure(token, &error, &cause).await,
         }
     }
 }

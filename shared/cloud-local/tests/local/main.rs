@@ -2,6 +2,7 @@
 //! what is missing.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod contract;
 mod databases;
 mod images;
 mod instances;

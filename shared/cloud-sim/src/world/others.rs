@@ -33,13 +33,7 @@ impl OtherRecord {
 
 impl World {
     /// Adds a volume or a snapshot; its id.
-    pub(super) fn add_other(
-        &mut self,
-        kind: &'static str,
-        prefix: &str,
-        owner: Owner,
-        tags: Tags,
-    ) -> String {
+    pub(super) fn add_other(&mut self, kind: &'static str, prefix: &str, owner: Owner, tags: Tags) -> String {
         let id = format!("{prefix}-{}", self.draw_digits());
         let exists = History::beginning(Instant::now(), true);
         self.others.insert(id.clone(), OtherRecord { kind, owner, tags, exists });
