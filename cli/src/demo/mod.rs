@@ -47,11 +47,12 @@ pub fn run(options: &DemoOptions) -> Result<Ending, StepError> {
     let interfaces_before = rekindle_cloud_local::network_interfaces();
     let place = Place::make(options)?;
     let told = tell_or_be_stopped(options, &place, &narrator);
-    let leftovers = new_runtime()?.block_on(look_for_leftovers(&place.folder, &interfaces_before));
+    let looked_at = place.where_instances_may_be(&told);
+    let leftovers = new_runtime()?.block_on(look_for_leftovers(&looked_at, &interfaces_before));
     place.clean_up(options)?;
     match told? {
         None => {
-            narrator.interrupted(&leftovers);
+            narrator.interrupted(&leftovers, place.what_stays());
             Ok(Ending::Interrupted)
         }
         Some(mut outcome) => {
@@ -86,12 +87,16 @@ fn tell_or_be_stopped(
 const PATIENCE_WITH_ENDINGS: Duration = Duration::from_secs(5);
 
 /// Looks at the machine, not at our records.
-async fn look_for_leftovers(folder: &Path, interfaces_before: &BTreeSet<String>) -> Vec<String> {
+async fn look_for_leftovers(folders: &[PathBuf], interfaces_before: &BTreeSet<String>) -> Vec<String> {
     let until = Instant::now() + PATIENCE_WITH_ENDINGS;
     loop {
-        let leftovers = rekindle_cloud_local::leftovers(folder, interfaces_before);
+        // One thing may have to do with several of the folders.
+        let leftovers: BTreeSet<String> = folders
+            .iter()
+            .flat_map(|folder| rekindle_cloud_local::leftovers(folder, interfaces_before))
+            .collect();
         if leftovers.is_empty() || Instant::now() > until {
-            return leftovers;
+            return leftovers.into_iter().collect();
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -132,6 +137,20 @@ impl Place {
             StepError::permanent(format!("the folder {} cannot be used", folder.display())).because(error)
         })?;
         Ok(Self { folder })
+    }
+
+    /// Where to look for what is left. In the clouds' own folders only when the story came to its end: otherwise
+    /// folders of instances are there, and go with the rest of this folder.
+    fn where_instances_may_be(&self, told: &Result<Option<DemoOutcome>, StepError>) -> Vec<PathBuf> {
+        let clouds = [sites::PRODUCTION_FOLDER, sites::RECOVERY_FOLDER];
+        let ended = matches!(told, Ok(Some(_)));
+        let of_clouds = clouds.into_iter().filter(|_| ended).map(|cloud| self.folder.join(cloud));
+        std::iter::once(self.folder.clone()).chain(of_clouds).collect()
+    }
+
+    /// The folder, when something of it stays.
+    fn what_stays(&self) -> Option<&Path> {
+        Some(self.folder.as_path()).filter(|folder| folder.exists())
     }
 
     /// Removes everything but the reports.

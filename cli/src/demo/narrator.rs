@@ -1,5 +1,6 @@
 //! Tells what happens, on standard error: chapters, steps with their time, facts.
 
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
@@ -94,9 +95,15 @@ impl Narrator {
     }
 
     /// A person stopped the demo.
-    pub fn interrupted(&self, leftovers: &[String]) {
+    pub fn interrupted(&self, leftovers: &[String], stays: Option<&Path>) {
         self.bar.finish_and_clear();
-        self.line("\nInterrupted: every instance was destroyed and the demo's folder removed.");
+        self.line("\nInterrupted: every instance was destroyed.");
+        match stays {
+            None => self.say("The demo's folder was removed."),
+            Some(folder) => {
+                self.fact("what stays (reports, or all with --keep)", &folder.display().to_string())
+            }
+        }
         for leftover in leftovers {
             self.line(&format!("  {} left: {leftover}", self.bad.apply_to("✗")));
         }

@@ -19,6 +19,11 @@ use rekindle_store::{FolderStore, StoreError};
 use super::customer::{Customer, SSH_KEY_NAME, SSH_PUBLIC_KEY};
 use crate::multi_call::INSTANCE_HELPER;
 
+/// Where production's cloud keeps its state, in the demo's folder.
+pub const PRODUCTION_FOLDER: &str = "production";
+/// Where the cloud of the site that recovers keeps its state.
+pub const RECOVERY_FOLDER: &str = "recovery";
+
 /// The folders of the store's two buckets.
 pub struct Buckets {
     /// Descriptions, signatures, configurations, reports.
@@ -79,7 +84,7 @@ impl Production {
     ) -> Result<Self, StepError> {
         let nobody: OnLaunch = Arc::new(|_, _| {}); // Production takes no jobs.
         let profile = profile(buckets, customer, true);
-        let cloud = open_cloud(folder.join("production"), customer, profile, true, nobody).await?;
+        let cloud = open_cloud(folder.join(PRODUCTION_FOLDER), customer, profile, true, nobody).await?;
         let image =
             cloud.build_base_image(customer.production_image(engine)?).await.map_err(StepError::from)?;
         let request = LaunchRequest {
@@ -126,7 +131,8 @@ impl Recovery {
         let agents: Arc<OnceLock<AgentApi>> = Arc::default();
         let profile = profile(buckets, customer, false);
         let serve = serve_agents(Arc::downgrade(&agents));
-        let cloud = Arc::new(open_cloud(folder.join("recovery"), customer, profile, false, serve).await?);
+        let cloud =
+            Arc::new(open_cloud(folder.join(RECOVERY_FOLDER), customer, profile, false, serve).await?);
         let base_image =
             cloud.build_base_image(customer.base_image(engine)?).await.map_err(StepError::from)?;
         let register = open_register(&folder.join("register.sqlite")).await?;

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use rekindle_cloud::{CloudError, CloudProvider, InstanceState, Resource};
 use rekindle_cmdb::{Register, Released};
-use rekindle_domain::{Flow, ImageId, Intent, IntentKind, MachineKey, Run, RunId, RunState};
+use rekindle_domain::{Flow, ImageId, Intent, IntentKind, MachineKey, Outcome, Run, RunId, RunState};
 use rekindle_planning::ending::{held_against_the_work, outcome_of};
 use rekindle_planning::retry::pause_after;
 use rekindle_step::{Clock, Step, StepContext, StepError, Workflow};
@@ -72,14 +72,12 @@ impl Step for Destroy {
         let Some(run) = self.register.run(&input.run_id).await.map_err(StepError::from)? else {
             return Ok(clear()); // It never opened, so it could not make anything.
         };
-        let outcome = outcome_of(run.flow, &input.error, &input.cause);
-        let cause = Some(input.cause.clone()).filter(|cause| !cause.is_empty());
         let run = self
             .register
-            .close_run(&run.run_id, outcome, cause, self.clock.now())
+            .close_run(&run.run_id, None, None, self.clock.now())
             .await
             .map_err(StepError::from)?;
-        self.count_failure(&run, &input).await?;
+        let run = self.note_ending(&run, &input).await?;
         let found = self.destroy_everything(&run).await?;
         if !found.is_empty() {
             self.register.note_not_empty(&run.run_id).await.map_err(StepError::from)?;
@@ -98,6 +96,21 @@ fn clear() -> Output {
 }
 
 impl Destroy {
+    /// Only now that nothing can be registered any more is it certain how the run ended. An answer that was lost
+    /// after the image was registered does not make it a failure: the image is there, and it is proven.
+    async fn note_ending(&self, run: &Run, input: &Input) -> Result<Run, StepError> {
+        let is_registered = self.registered_image(run).await?.is_some();
+        let (outcome, cause) = match outcome_of(run.flow, &input.error, &input.cause) {
+            Some(outcome) if is_registered && outcome != Outcome::LeftForSweep => (Outcome::Refreshed, None),
+            Some(outcome) => (outcome, Some(input.cause.clone()).filter(|cause| !cause.is_empty())),
+            None => return Ok(run.clone()),
+        };
+        if !is_registered {
+            self.count_failure(run, input).await?;
+        }
+        self.register.set_outcome(&run.run_id, outcome, cause).await.map_err(StepError::from)
+    }
+
     /// Counted before the lease is let go, so that the next run sees it.
     async fn count_failure(&self, run: &Run, input: &Input) -> Result<(), StepError> {
         let Some(error) = held_against_the_work(&input.error) else { return Ok(()) };

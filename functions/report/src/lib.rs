@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use rekindle_cmdb::Register;
-use rekindle_domain::{Flow, ObjectKey, Outcome, Report, Run, RunId};
+use rekindle_domain::{CustomerId, Flow, MachineKey, ObjectKey, Outcome, Report, Run, RunId, RunState};
 use rekindle_planning::ending::outcome_of;
 use rekindle_step::{Clock, Step, StepContext, StepError};
 use rekindle_store::ObjectStore;
@@ -37,6 +37,34 @@ pub struct Input {
     /// One sentence: why.
     #[serde(default)]
     pub cause: String,
+    /// What was asked for. A run that failed before it could be recorded is reported from this.
+    #[serde(default)]
+    pub subject: Option<Subject>,
+}
+
+/// What a run was asked for, as its execution was given it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "flow", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Subject {
+    /// A refresh.
+    RefreshImage {
+        /// Of this machine.
+        machine: MachineKey,
+    },
+    /// A recovery.
+    Recover {
+        /// Of this customer.
+        customer_id: CustomerId,
+    },
+}
+
+impl Subject {
+    fn customer_id(&self) -> &CustomerId {
+        match self {
+            Self::RefreshImage { machine } => &machine.customer_id,
+            Self::Recover { customer_id } => customer_id,
+        }
+    }
 }
 
 /// How the run ended.
@@ -57,8 +85,10 @@ impl Step for WriteReport {
     type Output = Output;
 
     async fn run(&self, input: Input, _context: &StepContext) -> Result<Output, StepError> {
-        let Some(run) = self.register.run(&input.run_id).await.map_err(StepError::from)? else {
-            return Ok(unknown_run(&input));
+        let run = match (self.register.run(&input.run_id).await.map_err(StepError::from)?, &input.subject) {
+            (Some(run), _) => run,
+            (None, Some(subject)) => self.record_closed(&input, subject).await?,
+            (None, None) => return Ok(unknown_run(&input)),
         };
         let report = match self.register.report(&run.run_id).await.map_err(StepError::from)? {
             Some(report) => report, // Written before: the first report stays.
@@ -71,13 +101,51 @@ impl Step for WriteReport {
 }
 
 impl WriteReport {
+    /// A run whose first step never came to record it: it is recorded as closed, so that it is
+    /// reported as every other one, and nothing can begin under its name later.
+    async fn record_closed(&self, input: &Input, subject: &Subject) -> Result<Run, StepError> {
+        let now = self.clock.now();
+        let (flow, machine) = match subject {
+            Subject::RefreshImage { machine } => (Flow::RefreshImage, Some(machine.clone())),
+            Subject::Recover { .. } => (Flow::Recover, None),
+        };
+        let run = Run {
+            run_id: input.run_id.clone(),
+            flow,
+            machine,
+            fence: None,
+            wanted_seen: None,
+            plan_id: None,
+            state: RunState::Open,
+            opened_at: now,
+            deadline: now,
+            last_intent_at: None,
+            closed_at: None,
+            first_empty_at: None,
+            outcome: None,
+            cause: None,
+            reported: false,
+            version: 0,
+        };
+        let outcome = outcome_of(flow, &input.error, &input.cause).unwrap_or(Outcome::Failed);
+        let run = self.register.open_run(&run).await.map_err(StepError::from)?;
+        let cause = Some(input.cause.clone()).filter(|cause| !cause.is_empty());
+        // The sweep ends it, as every run that is closed: perhaps its first step comes late, between these writes.
+        self.register.close_run(&run.run_id, Some(outcome), cause, now).await.map_err(StepError::from)
+    }
+
     async fn write(&self, run: &Run, input: &Input) -> Result<Report, StepError> {
         let facts = compose::collect(&self.register, run).await?;
         let outcome = run
             .outcome
             .or_else(|| outcome_of(run.flow, &input.error, &input.cause))
             .unwrap_or_else(|| compose::recovery_outcome(&facts));
-        let report = compose::report(run, &facts, outcome, &input.cause, self.clock.now());
+        // What went wrong on the way of a good ending stands with its step.
+        let cause = if outcome == Outcome::Refreshed { "" } else { input.cause.as_str() };
+        let mut report = compose::report(run, &facts, outcome, cause, self.clock.now());
+        if report.customer_id.is_none() {
+            report.customer_id = input.subject.as_ref().map(|subject| subject.customer_id().clone());
+        }
         self.register
             .set_outcome(&run.run_id, outcome, Some(report.cause.clone()))
             .await

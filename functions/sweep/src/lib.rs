@@ -10,14 +10,15 @@ use async_trait::async_trait;
 use rekindle_cloud::CloudProvider;
 use rekindle_cmdb::Register;
 use rekindle_domain::{
-    Flow, HumanTask, HumanTaskStatus, MachineKey, Outcome, RecoveryKind, Run, RunId, RunState,
+    Flow, HumanTask, HumanTaskStatus, MachineKey, Outcome, RecoveryKind, Run, RunId,
 };
 use rekindle_function_destroy::{Destroy, start_refresh};
 use rekindle_function_plan_refresh::PlanRefresh;
 use rekindle_function_report::WriteReport;
+use rekindle_function_request_approval::{approval_task, decide};
 use rekindle_planning::sweep::ExecutionStanding;
 use rekindle_planning::{SweepAction, sweep_action};
-use rekindle_step::{Clock, ErrorName, ExecutionState, JobAnswer, Step, StepContext, StepError, Workflow};
+use rekindle_step::{CallbackError, Clock, ErrorName, ExecutionState, JobAnswer, Step, StepContext, StepError, Workflow};
 use serde::{Deserialize, Serialize};
 
 /// The step.
@@ -91,7 +92,10 @@ impl Sweep {
         let keeps_replicas = self.keeps_replicas(run).await?;
         let settling_time = self.cloud.characteristics().settling_time;
         match sweep_action(run, standing, keeps_replicas, settling_time, self.clock.now()) {
-            SweepAction::Leave if standing == ExecutionStanding::Running => self.answer_again(run).await,
+            SweepAction::Leave if standing == ExecutionStanding::Running => {
+                self.decide_again(run).await?;
+                self.answer_again(run).await
+            }
             SweepAction::Leave => Ok(None),
             SweepAction::StartExecution => self.start(run).await,
             SweepAction::StopExecution => self.stop(run).await,
@@ -146,15 +150,16 @@ impl Sweep {
 
     async fn write_report(&self, run: &Run, context: &StepContext) -> Result<Option<String>, StepError> {
         let (error, cause) = self.ending_of(run);
-        let input = rekindle_function_report::Input { run_id: run.run_id.clone(), error, cause };
+        let input = rekindle_function_report::Input { run_id: run.run_id.clone(), error, cause, subject: None };
         self.report.run(input, context).await?;
         Ok(Some("wrote the report that it owed".to_owned()))
     }
 
     /// A run that closed itself has said how it ended; one that died has not.
     fn ending_of(&self, run: &Run) -> (String, String) {
-        match (run.state, run.outcome) {
-            (RunState::Open, _) if run.flow == Flow::RefreshImage || run.last_intent_at.is_none() => (
+        match run.outcome {
+            // Closed without an outcome: whoever closed it died before it could say how it ended.
+            None if run.flow == Flow::RefreshImage || run.last_intent_at.is_none() => (
                 Outcome::LeftForSweep.name().to_owned(),
                 "the execution was stopped or died before it came to its end; the sweep has cleaned up after it"
                     .to_owned(),
@@ -174,22 +179,43 @@ impl Sweep {
         Ok((answered > 0).then(|| format!("sent {answered} lost answers again")))
     }
 
+    /// So is a decision whose callback was lost: an approved recovery must not wait for a day.
+    async fn decide_again(&self, run: &Run) -> Result<(), StepError> {
+        let Some(plan_id) = &run.plan_id else { return Ok(()) };
+        let id = approval_task(&run.run_id, plan_id);
+        let task = self.register.human_task(&id).await.map_err(StepError::from)?;
+        let Some(task) = task.filter(|task| task.status != HumanTaskStatus::Ready) else { return Ok(()) };
+        match &task.decision {
+            Some(decision) => {
+                decide(&self.register, self.workflow.as_ref(), &id, decision).await?;
+            }
+            None => self.tell_silence(&task).await?,
+        }
+        Ok(())
+    }
+
     async fn sweep_human_task(&self, task: &HumanTask) -> Result<Option<String>, StepError> {
         if task.status != HumanTaskStatus::Ready || self.clock.now() <= task.deadline {
             return Ok(None);
         }
-        let (_, token) = self.register.exit_human_task(&task.human_task_id).await.map_err(StepError::from)?;
-        if let Some(token) = token {
-            let cause = format!("nobody decided before {}: {}", task.deadline, task.question);
-            let told = self
-                .workflow
-                .send_task_failure(token.as_str(), ErrorName::ApprovalTimedOut.as_str(), &cause)
-                .await;
-            if let Err(error @ rekindle_step::CallbackError::Unavailable(_)) = told {
-                return Err(StepError::transient("a time-out could not be delivered").because(error));
-            }
-        }
+        self.tell_silence(task).await?;
         Ok(Some("its deadline has passed without a decision".to_owned()))
+    }
+
+    /// Takes a question back, unless somebody has decided meanwhile, and tells the run that nobody did.
+    async fn tell_silence(&self, task: &HumanTask) -> Result<(), StepError> {
+        let (task, token) =
+            self.register.exit_human_task(&task.human_task_id).await.map_err(StepError::from)?;
+        let Some(token) = token.filter(|_| task.status == HumanTaskStatus::Exited) else { return Ok(()) };
+        let cause = format!("nobody decided before {}: {}", task.deadline, task.question);
+        let told = self
+            .workflow
+            .send_task_failure(token.as_str(), ErrorName::ApprovalTimedOut.as_str(), &cause)
+            .await;
+        match told {
+            Ok(()) | Err(CallbackError::Gone) => Ok(()),
+            Err(error) => Err(StepError::transient("a time-out could not be delivered").because(error)),
+        }
     }
 
     /// A machine with a set that nobody looked at, or with work whose pause is over, gets a refresh.

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use rekindle_domain::{Run, RunState};
+use rekindle_domain::{Flow, Run, RunState};
 
 /// How the run's execution stands, as the workflow engine says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +54,8 @@ pub fn sweep_action(
             SweepAction::Leave
         }
         (RunState::Open, ExecutionStanding::Unknown)
-            if run.outcome.is_none() && run.last_intent_at.is_none() =>
+            // Only a refresh can be started again: what a recovery was asked for died with its execution.
+            if run.flow == Flow::RefreshImage && run.outcome.is_none() && run.last_intent_at.is_none() =>
         {
             SweepAction::StartExecution
         }
@@ -86,7 +87,7 @@ fn is_younger_than(instant: Timestamp, age: SignedDuration, now: Timestamp) -> b
 
 #[cfg(test)]
 mod tests {
-    use rekindle_domain::{Flow, Outcome, RunId};
+    use rekindle_domain::{Outcome, RunId};
 
     use super::*;
 
@@ -150,6 +151,15 @@ mod tests {
         assert_eq!(
             sweep_action(&handed_over, ExecutionStanding::Unknown, false, SETTLING, at(600)),
             SweepAction::StartExecution
+        );
+    }
+
+    #[test]
+    fn a_recovery_that_died_before_it_made_anything_is_closed() {
+        let recovery = Run { flow: Flow::Recover, last_intent_at: None, ..run(RunState::Open) };
+        assert_eq!(
+            sweep_action(&recovery, ExecutionStanding::Unknown, false, SETTLING, at(600)),
+            SweepAction::CloseAndDestroy
         );
     }
 
