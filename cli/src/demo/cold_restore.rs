@@ -6,15 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use rekindle_cloud::{CloudProvider, Purpose};
 use rekindle_cmdb::Register;
 use rekindle_domain::configuration::RevisionId;
-use rekindle_domain::plan::RecoveryKind;
 use rekindle_domain::{
-    BackupId, Bytes, Flow, InstanceId, JobId, JobOutcome, JobWork, MachineKey, Run, RunId, RunState,
+    BackupId, Bytes, Flow, InstanceId, JobId, JobOutcome, JobWork, MachineKey, Run, RunId,
 };
 use rekindle_instances::{AgentJobs, Assignment, Launch, Launcher};
+use rekindle_planning::deadline::run_deadline;
 use rekindle_step::{CallbackError, Clock, ExecutionState, StartError, StepError, SystemClock, Workflow};
 use serde_json::Value;
 
@@ -44,7 +43,10 @@ impl ColdRestore<'_> {
     pub async fn measure(&self) -> Result<Duration, StepError> {
         let register = self.site.host.register();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let run = register.open_run(&bare_run(clock.now())).await.map_err(StepError::from)?;
+        // A run under which `destroy` finds the instance again, whatever happens.
+        let now = clock.now();
+        let run = Run::open(RunId::mint(), Flow::Recover, None, now, run_deadline(now));
+        let run = register.open_run(&run).await.map_err(StepError::from)?;
         let began = Instant::now();
         let measured = self.restore(register, &clock, &run.run_id, began).await;
         // Whatever happened: nothing may be left.
@@ -97,28 +99,6 @@ impl ColdRestore<'_> {
 async fn first_answer(site: &Recovery, address: IpAddr) -> Result<(), StepError> {
     OrdersClient::connect(&site.cloud, address).await?.health().await?;
     Ok(())
-}
-
-/// A run under which the instance is found again by `destroy`, whatever happens.
-fn bare_run(now: Timestamp) -> Run {
-    Run {
-        run_id: RunId::mint(),
-        flow: Flow::Recover,
-        machine: None,
-        fence: None,
-        wanted_seen: None,
-        plan_id: None,
-        state: RunState::Open,
-        opened_at: now,
-        deadline: rekindle_planning::deadline::run_deadline(now),
-        last_intent_at: None,
-        closed_at: None,
-        first_empty_at: None,
-        outcome: None,
-        cause: Some(format!("{:?}: a cold restore, measured for comparison", RecoveryKind::Rehearsal)),
-        reported: false,
-        version: 0,
-    }
 }
 
 /// Has jobs done and waits for each.

@@ -1,35 +1,15 @@
 //! Has the replica's agent start the engines and programs for serving. Promotion happens here and nowhere before.
 
 use async_trait::async_trait;
-use rekindle_cmdb::TaskToken;
-use rekindle_domain::{Bytes, InstanceId, JobId, JobWork, MachineKey, PlanId, RunId};
-use rekindle_function_recover::attempt_step;
-use rekindle_instances::{AgentJobs, Assignment};
+use rekindle_domain::JobWork;
+use rekindle_instances::{AgentJobs, ReplicaTask};
 use rekindle_step::{Step, StepContext, StepError};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// The step.
 pub struct Activate {
     /// Gives jobs.
     pub jobs: AgentJobs,
-}
-
-/// What the state machine passes.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Input {
-    /// The recovery.
-    pub run_id: RunId,
-    /// Its plan: the digest that was approved.
-    pub plan_id: PlanId,
-    /// Which machine.
-    pub machine: MachineKey,
-    /// Which attempt: 0 for the planned image.
-    pub attempt: usize,
-    /// The replica.
-    pub instance_id: InstanceId,
-    /// By which the waiting state is answered.
-    pub task_token: TaskToken,
 }
 
 /// Nothing: the result comes with the callback.
@@ -39,22 +19,11 @@ pub struct Output {}
 #[async_trait]
 impl Step for Activate {
     const NAME: &'static str = "activate";
-    type Input = Input;
+    type Input = ReplicaTask;
     type Output = Output;
 
-    async fn run(&self, input: Input, _context: &StepContext) -> Result<Output, StepError> {
-        let assignment = Assignment {
-            id: JobId {
-                run_id: input.run_id,
-                machine: input.machine,
-                step: attempt_step(Self::NAME, input.attempt),
-            },
-            work: JobWork::Activate,
-            instance_id: input.instance_id,
-            stored: Bytes(0),
-            task_token: input.task_token,
-        };
-        self.jobs.assign(assignment).await?;
+    async fn run(&self, input: ReplicaTask, _context: &StepContext) -> Result<Output, StepError> {
+        self.jobs.assign(input.assignment(Self::NAME, JobWork::Activate)).await?;
         Ok(Output {})
     }
 }

@@ -107,24 +107,7 @@ impl Step for PlanRecovery {
 impl PlanRecovery {
     async fn open_run(&self, input: &Input) -> Result<Run, StepError> {
         let now = self.clock.now();
-        let run = Run {
-            run_id: input.run_id.clone(),
-            flow: Flow::Recover,
-            machine: None,
-            fence: None,
-            wanted_seen: None,
-            plan_id: None,
-            state: RunState::Open,
-            opened_at: now,
-            deadline: run_deadline(now),
-            last_intent_at: None,
-            closed_at: None,
-            first_empty_at: None,
-            outcome: None,
-            cause: None,
-            reported: false,
-            version: 0,
-        };
+        let run = Run::open(input.run_id.clone(), Flow::Recover, None, now, run_deadline(now));
         let run = self.register.open_run(&run).await.map_err(StepError::from)?;
         if run.state == RunState::Open {
             return Ok(run);

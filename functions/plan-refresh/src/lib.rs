@@ -388,24 +388,7 @@ impl PlanRefresh {
 }
 
 fn new_run(input: &Input, now: Timestamp) -> Run {
-    Run {
-        run_id: input.run_id.clone(),
-        flow: Flow::RefreshImage,
-        machine: Some(input.machine.clone()),
-        fence: None,
-        wanted_seen: None,
-        plan_id: None,
-        state: RunState::Open,
-        opened_at: now,
-        deadline: run_deadline(now),
-        last_intent_at: None,
-        closed_at: None,
-        first_empty_at: None,
-        outcome: None,
-        cause: None,
-        reported: false,
-        version: 0,
-    }
+    Run::open(input.run_id.clone(), Flow::RefreshImage, Some(input.machine.clone()), now, run_deadline(now))
 }
 
 fn refresh_plan(

@@ -6,7 +6,7 @@ use rekindle_cmdb::{Register, TaskToken};
 use rekindle_domain::{
     Bytes, ImageId, JobId, JobWork, MachineKey, MachineRecovery, PlanId, RecoveryPlan, RunId,
 };
-use rekindle_instances::{AgentJobs, Assignment, Launch, Launcher};
+use rekindle_instances::{AgentJobs, Assignment, Launch, Launcher, attempt_step};
 use rekindle_step::{ErrorName, Step, StepContext, StepError};
 use serde::{Deserialize, Serialize};
 
@@ -64,11 +64,6 @@ impl Step for Recover {
         self.jobs.assign(assignment).await?;
         Ok(Output { instance_id: started.instance_id.to_string() })
     }
-}
-
-/// The name of a job of one attempt.
-pub fn attempt_step(step: &str, attempt: usize) -> String {
-    format!("{step}-{attempt}")
 }
 
 async fn approved_plan(register: &Register, plan_id: &PlanId) -> Result<RecoveryPlan, StepError> {

@@ -110,12 +110,10 @@ fn told_cause(facts: &Facts, recovery: Option<&RecoveryFacts>, outcome: Outcome,
             image.evidence.sentence(),
             image.recovery_point
         ),
-        (Outcome::Recovered, _, Some(recovery)) => {
-            match recovery.services.len() {
-                1 => "the service serves from a proven image".to_owned(),
-                services => format!("all {services} services serve from proven images"),
-            }
-        }
+        (Outcome::Recovered, _, Some(recovery)) => match recovery.services.len() {
+            1 => "the service serves from a proven image".to_owned(),
+            services => format!("all {services} services serve from proven images"),
+        },
         (Outcome::PartiallyRecovered | Outcome::Failed, _, Some(recovery)) => {
             let causes: Vec<String> = recovery
                 .services

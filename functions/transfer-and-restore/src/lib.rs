@@ -3,11 +3,11 @@
 //! Only ids pass through here: the data goes from the store to the instance, and the orchestrator never sees it.
 
 use async_trait::async_trait;
-use rekindle_cmdb::{Register, TaskToken};
-use rekindle_domain::{Bytes, InstanceId, JobId, JobWork, RefreshPlan};
-use rekindle_instances::{AgentJobs, Assignment};
+use rekindle_cmdb::Register;
+use rekindle_domain::{Bytes, JobWork, RefreshPlan};
+use rekindle_instances::{AgentJobs, BuilderTask};
 use rekindle_step::{Step, StepContext, StepError};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// The step.
 pub struct TransferAndRestore {
@@ -17,18 +17,6 @@ pub struct TransferAndRestore {
     pub jobs: AgentJobs,
 }
 
-/// What the state machine passes.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Input {
-    /// The work.
-    pub plan: RefreshPlan,
-    /// The builder.
-    pub instance_id: InstanceId,
-    /// By which the waiting state is answered.
-    pub task_token: TaskToken,
-}
-
 /// Nothing: the result comes with the callback.
 #[derive(Debug, Serialize)]
 pub struct Output {}
@@ -36,19 +24,13 @@ pub struct Output {}
 #[async_trait]
 impl Step for TransferAndRestore {
     const NAME: &'static str = "transfer-and-restore";
-    type Input = Input;
+    type Input = BuilderTask;
     type Output = Output;
 
-    async fn run(&self, input: Input, _context: &StepContext) -> Result<Output, StepError> {
-        let plan = input.plan;
-        let stored = stored_bytes(&self.register, &plan).await?;
-        let assignment = Assignment {
-            id: JobId { run_id: plan.run_id, machine: plan.machine, step: Self::NAME.to_owned() },
-            work: JobWork::TransferAndRestore { sets: plan.sets, applied: plan.applied },
-            instance_id: input.instance_id,
-            stored,
-            task_token: input.task_token,
-        };
+    async fn run(&self, input: BuilderTask, _context: &StepContext) -> Result<Output, StepError> {
+        let stored = stored_bytes(&self.register, &input.plan).await?;
+        let work = JobWork::TransferAndRestore { sets: input.plan.sets.clone(), applied: input.plan.applied };
+        let assignment = input.assignment(Self::NAME, work, stored);
         self.jobs.assign(assignment).await?;
         Ok(Output {})
     }

@@ -3,11 +3,11 @@
 //! Whether the verdict passes is decided by the orchestrator, from the facts, and never by the agent.
 
 use async_trait::async_trait;
-use rekindle_cmdb::{Register, TaskToken};
-use rekindle_domain::{BackupId, Bytes, InstanceId, JobId, JobWork, RefreshPlan};
-use rekindle_instances::{AgentJobs, Assignment};
+use rekindle_cmdb::Register;
+use rekindle_domain::{BackupId, Bytes, JobWork, RefreshPlan};
+use rekindle_instances::{AgentJobs, BuilderTask};
 use rekindle_step::{Step, StepContext, StepError};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// The step.
 pub struct Verify {
@@ -17,18 +17,6 @@ pub struct Verify {
     pub jobs: AgentJobs,
 }
 
-/// What the state machine passes.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Input {
-    /// The work.
-    pub plan: RefreshPlan,
-    /// The builder.
-    pub instance_id: InstanceId,
-    /// By which the waiting state is answered.
-    pub task_token: TaskToken,
-}
-
 /// Nothing: the result comes with the callback.
 #[derive(Debug, Serialize)]
 pub struct Output {}
@@ -36,20 +24,14 @@ pub struct Output {}
 #[async_trait]
 impl Step for Verify {
     const NAME: &'static str = "verify";
-    type Input = Input;
+    type Input = BuilderTask;
     type Output = Output;
 
-    async fn run(&self, input: Input, _context: &StepContext) -> Result<Output, StepError> {
-        let plan = input.plan;
-        let backup_id = self.newest_set(&plan).await?;
-        let set = self.register.set(&plan.machine, &backup_id).await.map_err(StepError::from)?;
-        let assignment = Assignment {
-            id: JobId { run_id: plan.run_id, machine: plan.machine, step: Self::NAME.to_owned() },
-            work: JobWork::Verify { backup_id },
-            instance_id: input.instance_id,
-            stored: set.map_or(Bytes(0), |record| record.set.stored_bytes()),
-            task_token: input.task_token,
-        };
+    async fn run(&self, input: BuilderTask, _context: &StepContext) -> Result<Output, StepError> {
+        let backup_id = self.newest_set(&input.plan).await?;
+        let set = self.register.set(&input.plan.machine, &backup_id).await.map_err(StepError::from)?;
+        let stored = set.map_or(Bytes(0), |record| record.set.stored_bytes());
+        let assignment = input.assignment(Self::NAME, JobWork::Verify { backup_id }, stored);
         self.jobs.assign(assignment).await?;
         Ok(Output {})
     }

@@ -82,6 +82,36 @@ pub struct Run {
     pub version: u64,
 }
 
+impl Run {
+    /// A run that begins now and has done nothing yet.
+    pub fn open(
+        run_id: RunId,
+        flow: Flow,
+        machine: Option<MachineKey>,
+        now: Timestamp,
+        deadline: Timestamp,
+    ) -> Self {
+        Self {
+            run_id,
+            flow,
+            machine,
+            fence: None,
+            wanted_seen: None,
+            plan_id: None,
+            state: RunState::Open,
+            opened_at: now,
+            deadline,
+            last_intent_at: None,
+            closed_at: None,
+            first_empty_at: None,
+            outcome: None,
+            cause: None,
+            reported: false,
+            version: 0,
+        }
+    }
+}
+
 /// What a run is about to make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum IntentKind {
