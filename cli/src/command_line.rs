@@ -12,7 +12,7 @@ use crate::orders_service::{self, ServiceError, ServiceOptions};
 
 const EXAMPLES: &str = "\
 Examples:
-  rekindle demo                           the whole main job on this machine, in half a minute
+  rekindle demo                           the whole main job on this machine
   rekindle demo --engine postgres         the same with the machine's PostgreSQL server
   rekindle demo --data-mb 1000 --keep     a gigabyte, and the store, images and reports stay for a look
   rekindle demo --json 2>/dev/null        one JSON object for a script

@@ -31,7 +31,7 @@ pub(crate) async fn check_presence(data: &dyn ObjectStore, objects: &[SetObject]
         .map(|object| async move { (object, data.head(&object.key).await) })
         .buffered(2 * RANGES_IN_FLIGHT);
     while let Some((object, description)) = described.next().await {
-        check_size(object, description.map_err(store_error)?.size_bytes)?;
+        check_size(object, description.map_err(not_given)?.size_bytes)?;
     }
     Ok(())
 }
@@ -73,7 +73,7 @@ pub(crate) async fn fetch_verified(
             check_digest(objects, current, std::mem::take(&mut hash))?;
             current += 1;
         }
-        let bytes = bytes.map_err(while_fetching)?;
+        let bytes = bytes.map_err(not_given)?;
         hash.update(&bytes);
         progress.add(bytes.len() as u64);
         if sender.send(Chunk::Bytes(bytes)).await.is_err() {
@@ -88,9 +88,8 @@ pub(crate) async fn fetch_verified(
     Ok(())
 }
 
-fn while_fetching(error: StoreError) -> StepError {
+fn not_given(error: StoreError) -> StepError {
     match &error {
-        // It was there with its full size a moment ago.
         StoreError::NotFound { .. } | StoreError::ShortObject { .. } => store_error(error).next_step(DAMAGED),
         _ => store_error(error),
     }

@@ -453,6 +453,9 @@ impl<'a> Story<'a> {
         self.narrator.begin("replica");
         self.site.host.end_recovery(&recovered.run_id).await?;
         self.narrator.done("destroyed, and found by nobody any more");
+        self.narrator.begin("sweep");
+        let swept = self.site.host.sweep().await?;
+        self.narrator.done(&sweep_sentence(&swept));
         if !self.options.keep {
             self.narrator.begin("images");
             self.delete_images().await?;
@@ -536,6 +539,15 @@ fn approval(plan: &RecoveryPlan) -> String {
         format!("given beforehand by the policy {:?}", plan.approval.name)
     } else {
         "a person has to approve".to_owned()
+    }
+}
+
+/// The sweep finishes what nobody finished; after a demo there should be nothing.
+fn sweep_sentence(swept: &serde_json::Value) -> String {
+    let lines = |name: &str| swept[name].as_array().map_or(0, Vec::len);
+    match (lines("done"), lines("failed")) {
+        (0, 0) => "nothing was due".to_owned(),
+        (done, failed) => format!("{done} things done, {failed} left: {swept}"),
     }
 }
 

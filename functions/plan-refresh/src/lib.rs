@@ -238,7 +238,22 @@ impl PlanRefresh {
             next_try_at: attempts.next_try_at,
             cause: attempts.cause.unwrap_or_default(),
         };
+        let released = self.is_released(key, &work.attempt_key, past.count).await?;
+        // A person has looked at it: it is tried once more, and asked about again when that fails too.
+        let past = if released { PastFailures::default() } else { past };
         Ok(admit(&past, running_builders, service.concurrent_builders, self.clock.now()))
+    }
+
+    /// Whether a person has let work that was set aside be tried again since it failed for the last time.
+    async fn is_released(
+        &self,
+        key: &MachineKey,
+        attempt_key: &Digest,
+        failures: u32,
+    ) -> Result<bool, StepError> {
+        let task = quarantine_task(key, attempt_key, failures);
+        let asked = self.register.human_task(&task).await.map_err(StepError::from)?;
+        Ok(asked.and_then(|task| task.decision).is_some_and(|decision| decision.approved))
     }
 
     async fn due(&self, key: &MachineKey, service: &Service, machine: &Machine) -> Result<Found, StepError> {
@@ -295,22 +310,14 @@ impl PlanRefresh {
             }
             Admission::Refused { outcome, cause } => {
                 if outcome == Outcome::Quarantined {
-                    self.ask_about_quarantine(run, key, &work.attempt_key, &cause).await?;
+                    let attempts =
+                        self.register.attempts(key, &work.attempt_key).await.map_err(StepError::from)?;
+                    let task = quarantine_task(key, &work.attempt_key, attempts.count);
+                    self.ask(run, task, format!("May this be tried again for {key}? {cause}")).await?;
                 }
                 Ok(stop(outcome, cause))
             }
         }
-    }
-
-    async fn ask_about_quarantine(
-        &self,
-        run: &Run,
-        key: &MachineKey,
-        attempt_key: &Digest,
-        cause: &str,
-    ) -> Result<(), StepError> {
-        let id = Digest::of(format!("quarantine of {attempt_key} of {key}").as_bytes());
-        self.ask(run, id, format!("Refreshing {key} was given up: {cause}")).await
     }
 
     async fn ask_about_incarnation(
@@ -423,4 +430,9 @@ fn refresh_plan(
 /// The question whether images may follow a new history of a machine; asked once.
 pub fn incarnation_task(key: &MachineKey, incarnation: u64) -> HumanTaskId {
     Digest::of(format!("incarnation {incarnation} of {key}").as_bytes())
+}
+
+/// The question whether work that failed so often may be tried again; asked once for each further failure.
+pub fn quarantine_task(key: &MachineKey, attempt_key: &Digest, failures: u32) -> HumanTaskId {
+    Digest::of(format!("quarantine of {attempt_key} of {key} after {failures} failures").as_bytes())
 }

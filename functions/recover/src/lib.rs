@@ -1,7 +1,9 @@
 //! Starts a replica from the planned image, or from the proven image before it when an earlier attempt failed.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
-use rekindle_cloud::Purpose;
+use rekindle_cloud::{CloudProvider, Purpose};
 use rekindle_cmdb::{Register, TaskToken};
 use rekindle_domain::{
     Bytes, ImageId, JobId, JobWork, MachineKey, MachineRecovery, PlanId, RecoveryPlan, RunId,
@@ -14,6 +16,8 @@ use serde::{Deserialize, Serialize};
 pub struct Recover {
     /// Holds the plan.
     pub register: Register,
+    /// Destroys what an earlier attempt started.
+    pub cloud: Arc<dyn CloudProvider>,
     /// Starts instances.
     pub launcher: Launcher,
     /// Gives jobs.
@@ -53,6 +57,7 @@ impl Step for Recover {
         let plan = approved_plan(&self.register, &input.plan_id).await?;
         let step = attempt_step(Self::NAME, input.attempt);
         let launch = replica(&input, &plan, &step)?;
+        self.destroy_earlier_attempts(&input).await?;
         let started = self.launcher.ensure(&launch).await?;
         let assignment = Assignment {
             id: JobId { run_id: input.run_id, machine: input.machine, step },
@@ -63,6 +68,24 @@ impl Step for Recover {
         };
         self.jobs.assign(assignment).await?;
         Ok(Output { instance_id: started.instance_id.to_string() })
+    }
+}
+
+impl Recover {
+    /// Two replicas of one machine must never serve side by side: what an earlier attempt started, and what may still
+    /// come up late, goes before the next one starts. It has never served.
+    async fn destroy_earlier_attempts(&self, input: &Input) -> Result<(), StepError> {
+        for attempt in 0..input.attempt {
+            let id = JobId {
+                run_id: input.run_id.clone(),
+                machine: input.machine.clone(),
+                step: attempt_step(Self::NAME, attempt),
+            };
+            if let Some(boot) = self.register.job(&id).await.map_err(StepError::from)? {
+                self.cloud.terminate(&boot.instance_id).await.map_err(StepError::from)?;
+            }
+        }
+        Ok(())
     }
 }
 

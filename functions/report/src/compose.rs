@@ -10,7 +10,7 @@ use rekindle_domain::report::{
 };
 use rekindle_domain::{
     Decision, Image, InstanceId, Intent, IntentKind, JobOutcome, JobWork, MachineRecovery, Outcome,
-    RecoveryPlan, RefreshPlan, Report, Run, RunState, Seconds, Verdict, plan::ServiceRecovery,
+    RecoveryKind, RecoveryPlan, RefreshPlan, Report, Run, RunState, Seconds, Verdict, plan::ServiceRecovery,
 };
 use rekindle_function_request_approval::approval_task;
 use rekindle_step::StepError;
@@ -122,7 +122,11 @@ fn told_cause(facts: &Facts, recovery: Option<&RecoveryFacts>, outcome: Outcome,
                     service.cause.as_ref().map(|cause| format!("{}: {cause}", service.service))
                 })
                 .collect();
-            format!("{}. Replicas that were started are kept until the recovery is ended", causes.join("; "))
+            let fate = match recovery.kind {
+                RecoveryKind::Disaster => "Replicas that were started are kept until the recovery is ended",
+                RecoveryKind::Rehearsal => "Replicas that were started were destroyed",
+            };
+            format!("{}. {fate}", causes.join("; "))
         }
         _ => format!("the run ended as {outcome}"),
     }
@@ -312,7 +316,9 @@ fn resource(run: &Run, facts: &Facts, intent: &Intent) -> ResourceRecord {
     };
     let registered =
         facts.image.as_ref().is_some_and(|image| Some(&image.image_id) == intent.image_id.as_ref());
+    let replaced = intent.instance_id.as_ref().is_some_and(|instance_id| was_replaced(facts, instance_id));
     let fate = match (registered, run.state, run.first_empty_at) {
+        (false, RunState::Open, _) if replaced => "destroyed",
         (true, _, _) => "registered",
         (false, RunState::Open, _) => "kept",
         (false, RunState::Ended, _) | (false, RunState::Closed, Some(_)) => "destroyed",
@@ -323,4 +329,11 @@ fn resource(run: &Run, facts: &Facts, intent: &Intent) -> ResourceRecord {
         id: id.unwrap_or_else(|| intent.name.clone()),
         fate: fate.to_owned(),
     }
+}
+
+/// Whether a later attempt started another replica of the same machine: that one's predecessor was destroyed first.
+fn was_replaced(facts: &Facts, instance_id: &InstanceId) -> bool {
+    let boots = || facts.jobs.iter().filter(|job| job.job.work == JobWork::Boot);
+    let Some(own) = boots().find(|job| job.instance_id == *instance_id) else { return false };
+    boots().any(|job| job.job.id.machine == own.job.id.machine && job.posted_at > own.posted_at)
 }

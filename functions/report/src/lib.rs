@@ -8,12 +8,19 @@ use std::io::Cursor;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
 use rekindle_cmdb::Register;
-use rekindle_domain::{CustomerId, Flow, MachineKey, ObjectKey, Outcome, Report, Run, RunId, RunState};
+use rekindle_domain::{
+    CustomerId, Digest, Flow, HumanTask, HumanTaskStatus, MachineKey, ObjectKey, Outcome, RecoveryKind,
+    Report, Run, RunId,
+};
 use rekindle_planning::ending::outcome_of;
 use rekindle_step::{Clock, Step, StepContext, StepError};
 use rekindle_store::ObjectStore;
 use serde::{Deserialize, Serialize};
+
+/// How long the question about a failed recovery stays open. Its replicas are kept longer: until somebody ends it.
+const DECISION_DEADLINE: SignedDuration = SignedDuration::from_hours(24 * 365);
 
 /// The step.
 pub struct WriteReport {
@@ -109,24 +116,7 @@ impl WriteReport {
             Subject::RefreshImage { machine } => (Flow::RefreshImage, Some(machine.clone())),
             Subject::Recover { .. } => (Flow::Recover, None),
         };
-        let run = Run {
-            run_id: input.run_id.clone(),
-            flow,
-            machine,
-            fence: None,
-            wanted_seen: None,
-            plan_id: None,
-            state: RunState::Open,
-            opened_at: now,
-            deadline: now,
-            last_intent_at: None,
-            closed_at: None,
-            first_empty_at: None,
-            outcome: None,
-            cause: None,
-            reported: false,
-            version: 0,
-        };
+        let run = Run::open(input.run_id.clone(), flow, machine, now, now);
         let outcome = outcome_of(flow, &input.error, &input.cause).unwrap_or(Outcome::Failed);
         let run = self.register.open_run(&run).await.map_err(StepError::from)?;
         let cause = Some(input.cause.clone()).filter(|cause| !cause.is_empty());
@@ -152,7 +142,32 @@ impl WriteReport {
             .map_err(StepError::from)?;
         self.register.put_report(&report).await.map_err(StepError::from)?;
         self.remember_start(&report).await?;
+        self.ask_about_failed_recovery(&report).await?;
         Ok(report)
+    }
+
+    /// A declared disaster keeps what it started; when not everything serves, a person has to say what becomes of it.
+    async fn ask_about_failed_recovery(&self, report: &Report) -> Result<(), StepError> {
+        let Some(recovery) = &report.recovery else { return Ok(()) };
+        let is_open = recovery.kind == RecoveryKind::Disaster
+            && matches!(report.outcome, Outcome::PartiallyRecovered | Outcome::Failed);
+        if !is_open {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        let task = HumanTask {
+            human_task_id: Digest::of(format!("what becomes of recovery {}", report.run_id).as_bytes()),
+            run_id: report.run_id.clone(),
+            question: format!("The recovery ended as {}: {}. May it be ended?", report.outcome, report.cause),
+            subject: recovery.plan_id.clone(),
+            requested_by: "rekindle".to_owned(),
+            status: HumanTaskStatus::Ready,
+            created_at: now,
+            deadline: now.checked_add(DECISION_DEADLINE).unwrap_or(Timestamp::MAX),
+            decision: None,
+        };
+        self.register.ask(&task, None).await.map_err(StepError::from)?;
+        Ok(())
     }
 
     /// What the services took to serve is what the next plan predicts.

@@ -9,16 +9,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use rekindle_cloud::CloudProvider;
 use rekindle_cmdb::Register;
-use rekindle_domain::{
-    Flow, HumanTask, HumanTaskStatus, MachineKey, Outcome, RecoveryKind, Run, RunId,
-};
+use rekindle_domain::{Flow, HumanTask, HumanTaskStatus, MachineKey, Outcome, RecoveryKind, Run, RunId};
 use rekindle_function_destroy::{Destroy, start_refresh};
 use rekindle_function_plan_refresh::PlanRefresh;
 use rekindle_function_report::WriteReport;
 use rekindle_function_request_approval::{approval_task, decide};
 use rekindle_planning::sweep::ExecutionStanding;
 use rekindle_planning::{SweepAction, sweep_action};
-use rekindle_step::{CallbackError, Clock, ErrorName, ExecutionState, JobAnswer, Step, StepContext, StepError, Workflow};
+use rekindle_step::{
+    CallbackError, Clock, ErrorName, ExecutionState, JobAnswer, Step, StepContext, StepError, Workflow,
+};
 use serde::{Deserialize, Serialize};
 
 /// The step.
@@ -150,7 +150,8 @@ impl Sweep {
 
     async fn write_report(&self, run: &Run, context: &StepContext) -> Result<Option<String>, StepError> {
         let (error, cause) = self.ending_of(run);
-        let input = rekindle_function_report::Input { run_id: run.run_id.clone(), error, cause, subject: None };
+        let input =
+            rekindle_function_report::Input { run_id: run.run_id.clone(), error, cause, subject: None };
         self.report.run(input, context).await?;
         Ok(Some("wrote the report that it owed".to_owned()))
     }

@@ -20,7 +20,6 @@
 //! | step record | `RUN#<run>` | `STEP#<time>#<name>#<machine>` | all of a run, in order of time |
 //! | replica | `RUN#<run>` | `REPLICA#<machine>#<instance>` | all of a run |
 //! | report | `RUN#<run>` | `REPORT` | key |
-//! | plan of a refresh | `RUN#<run>` | `REFRESH_PLAN` | key |
 //! | instance binding | `INSTANCE#<instance>` | `BINDING` | key |
 //! | what the agent said of itself | `INSTANCE#<instance>` | `HELLO` | key |
 //! | job | `INSTANCE#<instance>` | `JOB#<run>#<machine>#<step>` | key; all of an instance |

@@ -94,7 +94,7 @@ fn all(
             workflow: workflow.clone(),
             clock: clock.clone(),
         }),
-        erase(Recover { register: register.clone(), launcher, jobs: jobs.clone() }),
+        erase(Recover { register: register.clone(), cloud: cloud.clone(), launcher, jobs: jobs.clone() }),
         erase(Activate { jobs: jobs.clone() }),
         erase(CheckReplica { jobs }),
         erase(Sweep {

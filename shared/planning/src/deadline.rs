@@ -22,9 +22,10 @@ pub fn job_deadline(work: &JobWork, stored: Bytes, now: Timestamp) -> Timestamp 
     now.checked_add(BASE).and_then(|base| base.checked_add(by_size)).unwrap_or(Timestamp::MAX)
 }
 
-/// When the sweep ends a run that was opened now, whatever it is doing: a day covers the largest restore above.
+/// When the sweep ends a run that was opened now, whatever it is doing: as late as the state machines' own
+/// TimeoutSeconds, which not every engine enforces.
 pub fn run_deadline(now: Timestamp) -> Timestamp {
-    now.checked_add(SignedDuration::from_hours(24)).unwrap_or(Timestamp::MAX)
+    now.checked_add(SignedDuration::from_hours(48)).unwrap_or(Timestamp::MAX)
 }
 
 /// When an image that was asked for at `asked_at` is given up: EBS snapshots of a terabyte were seen to take hours.

@@ -1,5 +1,6 @@
 //! What a finished job means to the state that waits for it.
 
+use rekindle_domain::Verdict;
 use rekindle_domain::job::{JobOutcome, JobResult};
 use serde_json::Value;
 
@@ -28,12 +29,12 @@ impl JobAnswer {
             JobOutcome::Failed { error, cause } => {
                 Self::Failure { error: known(error).as_str().to_owned(), cause: cause.clone() }
             }
-            JobOutcome::Succeeded {
-                result: JobResult::Verified { verdict } | JobResult::ReplicaChecked { verdict },
-            } if !verdict.passed() => Self::Failure {
-                error: ErrorName::VerificationFailed.as_str().to_owned(),
-                cause: verdict.sentence(),
-            },
+            JobOutcome::Succeeded { result: JobResult::Verified { verdict } } if !verdict.passed() => {
+                Self::refused(ErrorName::VerificationFailed, verdict)
+            }
+            JobOutcome::Succeeded { result: JobResult::ReplicaChecked { verdict } } if !verdict.passed() => {
+                Self::refused(ErrorName::ReplicaCheckFailed, verdict)
+            }
             JobOutcome::Succeeded { result } => match serde_json::to_value(result) {
                 Ok(output) => Self::Success(output),
                 Err(error) => Self::Failure {
@@ -42,6 +43,10 @@ impl JobAnswer {
                 },
             },
         }
+    }
+
+    fn refused(name: ErrorName, verdict: &Verdict) -> Self {
+        Self::Failure { error: name.as_str().to_owned(), cause: verdict.sentence() }
     }
 
     /// Tells the waiting state.

@@ -64,11 +64,13 @@ pub enum ErrorName {
     AgentFailed,
     /// The agent was not heard of in time: its instance did not boot, hangs or is gone.
     AgentSilent,
+    /// A replica was asked, and did not answer what was proven.
+    ReplicaCheckFailed,
 }
 
 impl ErrorName {
     /// All names.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::Transient,
         Self::Permanent,
         Self::PermanentDirty,
@@ -98,6 +100,7 @@ impl ErrorName {
         Self::DiskFull,
         Self::AgentFailed,
         Self::AgentSilent,
+        Self::ReplicaCheckFailed,
     ];
 
     /// The name as state machines write it.
@@ -132,6 +135,7 @@ impl ErrorName {
             Self::DiskFull => "Agent.DiskFull",
             Self::AgentFailed => "Agent.Failed",
             Self::AgentSilent => "Agent.Silent",
+            Self::ReplicaCheckFailed => "Recovery.CheckFailed",
         }
     }
 

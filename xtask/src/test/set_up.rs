@@ -93,14 +93,15 @@ fn prepare_postgresql(repository: &Repository) -> Result<(), TaskError> {
             Ok(())
         }
         None => Err(TaskError::Missing(format!(
-            "the package `postgresql` is installed, but `initdb` is neither on the PATH nor under {DEBIAN_POSTGRESQL}"
+            "the package `postgresql` is installed, but `initdb` is not under {DEBIAN_POSTGRESQL}"
         ))),
     }
 }
 
+/// Where the demo and the agent look too: a server elsewhere on the PATH is no help to them.
 fn postgresql_place() -> Option<PathBuf> {
     let has_server = |folder: &PathBuf| folder.join("initdb").is_file() && folder.join("postgres").is_file();
-    search_path().into_iter().chain(debian_postgresql_places()).find(has_server)
+    debian_postgresql_places().into_iter().find(has_server)
 }
 
 fn debian_postgresql_places() -> Vec<PathBuf> {
