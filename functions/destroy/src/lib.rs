@@ -4,16 +4,17 @@
 //! 2. Everything that carries the run's tag is destroyed, and everything that its intents name, because a `find` may
 //!    lag. A registered image stays: it is what the run was for.
 //! 3. When nothing is found the answer is *Clear*, and the lease is released or handed over. The run is *Ended* only
-//!    by a second empty find, no sooner than the provider's settling time after its last intent.
+//!    by a second empty find, no sooner than the provider's settling time after its last intent and its first empty find.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use rekindle_cloud::{CloudError, CloudProvider, InstanceState, Resource};
 use rekindle_cmdb::{Register, Released};
 use rekindle_domain::{Flow, ImageId, Intent, IntentKind, MachineKey, Outcome, Run, RunId, RunState};
 use rekindle_planning::ending::{held_against_the_work, outcome_of};
+use rekindle_planning::sweep::is_settled;
 use rekindle_planning::retry::pause_after;
 use rekindle_step::{Clock, Step, StepContext, StepError, Workflow};
 use serde::{Deserialize, Serialize};
@@ -209,11 +210,9 @@ impl Destroy {
         Ok(())
     }
 
+    /// Whether everything has had time to show: what was intended, and what lost its owner by the destruction.
     fn is_settled(&self, run: &Run) -> bool {
-        let Some(intent) = run.last_intent_at else { return true };
-        let settling_time = self.cloud.characteristics().settling_time;
-        let settling = SignedDuration::try_from(settling_time).unwrap_or(SignedDuration::MAX);
-        self.clock.now().duration_since(intent) >= settling
+        is_settled(run, self.cloud.characteristics().settling_time, self.clock.now())
     }
 
     /// Lets go of the lease; where more was wanted meanwhile, the successor gets it and is started.

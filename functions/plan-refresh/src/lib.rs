@@ -195,6 +195,11 @@ impl PlanRefresh {
             Found::AskAboutIncarnation(incarnation) => {
                 self.ask_about_incarnation(run, key, incarnation).await
             }
+            Found::Unusable(cause) => Ok(Planned::Stop {
+                outcome: Outcome::Refused,
+                error: Some(ErrorName::SetOutOfOrder.as_str().to_owned()),
+                cause,
+            }),
             Found::Nothing(cause) => self.nothing_to_do(key, cause).await,
         }
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use rekindle_cloud::CloudProvider;
 use rekindle_cmdb::Register;
-use rekindle_domain::{Flow, HumanTask, HumanTaskStatus, MachineKey, Outcome, RecoveryKind, Run, RunId};
+use rekindle_domain::{Flow, HumanTask, HumanTaskStatus, JobStatus, MachineKey, Outcome, RecoveryKind, Run, RunId};
 use rekindle_function_destroy::{Destroy, start_refresh};
 use rekindle_function_plan_refresh::PlanRefresh;
 use rekindle_function_report::WriteReport;
@@ -100,6 +100,7 @@ impl Sweep {
             SweepAction::StartExecution => self.start(run).await,
             SweepAction::StopExecution => self.stop(run).await,
             SweepAction::CloseAndDestroy | SweepAction::Destroy => self.clean_up(run, context).await,
+            SweepAction::Report if keeps_replicas && self.has_agents_at_work(run).await? => Ok(None),
             SweepAction::Report => self.write_report(run, context).await,
         }
     }
@@ -121,6 +122,14 @@ impl Sweep {
         let Some(plan_id) = &run.plan_id else { return Ok(false) };
         let plan = self.register.plan(plan_id).await.map_err(StepError::from)?;
         Ok(plan.is_some_and(|plan| plan.kind == RecoveryKind::Disaster) && run.last_intent_at.is_some())
+    }
+
+    /// Replicas outlive the execution that started them: one may be about to say that it serves, and a report is
+    /// written only once. A job that nobody does ends with its deadline.
+    async fn has_agents_at_work(&self, run: &Run) -> Result<bool, StepError> {
+        let jobs = self.register.jobs_of_run(&run.run_id).await.map_err(StepError::from)?;
+        let now = self.clock.now();
+        Ok(jobs.iter().any(|record| record.status != JobStatus::Finished && record.job.deadline > now))
     }
 
     async fn start(&self, run: &Run) -> Result<Option<String>, StepError> {

@@ -177,3 +177,41 @@ impl RecoveryPlan {
         self.waves.iter().flat_map(|wave| wave.services.iter()).find(|part| part.service == *service)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a plan that cannot be written as JSON has failed the test")]
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn plan(predicted: f64) -> RecoveryPlan {
+        RecoveryPlan {
+            run_id: RunId::mint(),
+            kind: RecoveryKind::Disaster,
+            requested_by: "ann".to_owned(),
+            reason: "fire".to_owned(),
+            declared_at: Timestamp::UNIX_EPOCH,
+            planned_at: Timestamp::UNIX_EPOCH,
+            waves: Vec::new(),
+            isolated_network: false,
+            predicted_recovery_time: Seconds(predicted),
+            predicted_recovery_point: Seconds(predicted * 1.1),
+            approval: ApprovalPolicy {
+                name: "none".to_owned(),
+                approved_beforehand: Vec::new(),
+                deadline: Seconds(900.0),
+            },
+            not_recoverable: Vec::new(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_plan_keeps_its_name_when_it_is_stored_and_read(predicted in 0.0_f64..1.0e6) {
+            let plan = plan(predicted);
+            let read: RecoveryPlan = serde_json::from_slice(&serde_json::to_vec(&plan).unwrap()).unwrap();
+            prop_assert_eq!(read.plan_id().unwrap(), plan.plan_id().unwrap());
+        }
+    }
+}

@@ -59,6 +59,8 @@ pub enum Found {
     Work(Box<Work>),
     /// Nothing: the sentence says why.
     Nothing(String),
+    /// Newer sets have arrived, and none of them can be applied: the sentence names the newest one and what it lacks.
+    Unusable(String),
     /// A set of a new incarnation waits for a person: the history of the primary has forked.
     AskAboutIncarnation(u64),
 }
@@ -77,6 +79,7 @@ pub fn find_work(situation: &MachineSituation<'_>) -> Found {
     candidates.sort_by_key(|set| std::cmp::Reverse(set.position));
 
     let mut unapproved = None;
+    let mut broken = None;
     for candidate in candidates {
         if situation.approved_incarnation.is_some_and(|approved| candidate.position.incarnation > approved) {
             unapproved = Some(candidate.position.incarnation);
@@ -93,11 +96,13 @@ pub fn find_work(situation: &MachineSituation<'_>) -> Found {
         if let Some(chain) = chain_from_full(candidate, &by_id) {
             return Found::Work(Box::new(work(situation, candidate.position, &chain, None)));
         }
+        broken = broken.or(Some(candidate));
     }
-    match (configuration_work(situation), unapproved) {
-        (Some(work), _) => Found::Work(Box::new(work)),
-        (None, Some(incarnation)) => Found::AskAboutIncarnation(incarnation),
-        (None, None) => Found::Nothing(nothing_because(situation)),
+    match (configuration_work(situation), unapproved, broken) {
+        (Some(work), _, _) => Found::Work(Box::new(work)),
+        (None, Some(incarnation), _) => Found::AskAboutIncarnation(incarnation),
+        (None, None, Some(set)) => Found::Unusable(unusable_because(set)),
+        (None, None, None) => Found::Nothing(nothing_because(situation)),
     }
 }
 
@@ -192,6 +197,15 @@ fn attempt_key(sets: &[BackupId], parent: &ImageId, revision: Option<&RevisionId
     Digest::of(format!("sets {names:?} onto {parent} at {revision} by {recipes}").as_bytes())
 }
 
+fn unusable_because(set: &BackupSet) -> String {
+    let parent = set.parent_id.as_ref().map(ToString::to_string).unwrap_or_default();
+    format!(
+        "the newest backup set {} ({}) continues {parent}, and no complete chain of usable sets leads there. Take a new \
+         full backup; until then the previous image stays current",
+        set.backup_id, set.position
+    )
+}
+
 fn nothing_because(situation: &MachineSituation<'_>) -> String {
     if let Some(image) = situation.newest_image {
         return format!(
@@ -202,7 +216,7 @@ fn nothing_because(situation: &MachineSituation<'_>) -> String {
     if situation.sets.is_empty() {
         return "no backup set has arrived yet; the first full backup starts the first refresh".to_owned();
     }
-    "no complete chain of usable backup sets has arrived; take a full backup".to_owned()
+    "no usable backup set has arrived; take a full backup".to_owned()
 }
 
 #[cfg(test)]
@@ -354,7 +368,7 @@ mod tests {
             vec![full.backup_id.clone()]
         );
         let image = image_of(&full);
-        assert!(matches!(find(&[(&full, true), (&orphan, true)], Some(&image)), Found::Nothing(_)));
+        assert!(matches!(find(&[(&full, true), (&orphan, true)], Some(&image)), Found::Unusable(_)));
     }
 
     #[test]
@@ -379,7 +393,7 @@ mod tests {
         let second = set(1, 2, Some(&first));
         first.kind = BackupKind::Incremental;
         first.parent_id = Some(second.backup_id.clone());
-        assert!(matches!(find(&[(&first, true), (&second, true)], None), Found::Nothing(_)));
+        assert!(matches!(find(&[(&first, true), (&second, true)], None), Found::Unusable(_)));
     }
 
     #[test]

@@ -37,9 +37,10 @@ pub fn admit(past: &PastFailures, running_builders: u32, builder_limit: u32, now
         return Admission::Refused {
             outcome: Outcome::Quarantined,
             cause: format!(
-                "this set failed {} times and is set aside; the last cause was: {}. The previous image stays current. \
-                 Take a new full backup, or release the set after the cause is mended",
-                past.count, past.cause
+                "this set failed {} and is set aside; the last cause was: {}. The previous image stays current. \
+                 Take a new full backup, or approve another try after the cause is mended",
+                times(past.count),
+                past.cause
             ),
         };
     }
@@ -47,8 +48,9 @@ pub fn admit(past: &PastFailures, running_builders: u32, builder_limit: u32, now
         return Admission::Refused {
             outcome: Outcome::BackingOff,
             cause: format!(
-                "this set failed {} times, the last time because: {}. It is tried again after {next_try_at}",
-                past.count, past.cause
+                "this set failed {}, the last time because: {}. It is tried again after {next_try_at:.0}",
+                times(past.count),
+                past.cause
             ),
         };
     }
@@ -61,6 +63,10 @@ pub fn admit(past: &PastFailures, running_builders: u32, builder_limit: u32, now
         };
     }
     Admission::Admitted
+}
+
+fn times(count: u32) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 
 /// How long to wait after the n-th failure of the same work: long enough for a passing fault to pass, short enough

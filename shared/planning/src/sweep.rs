@@ -72,12 +72,14 @@ fn owed_report(run: &Run) -> SweepAction {
     if run.reported { SweepAction::Leave } else { SweepAction::Report }
 }
 
-/// Whether another look is worth it: none was empty yet, or the provider has had time to show what it hid.
-fn is_settled(run: &Run, settling_time: Duration, now: Timestamp) -> bool {
-    let Some(settling) = SignedDuration::try_from(settling_time).ok() else { return true };
+/// Whether another look at a closed run is worth it: none was empty yet, or the provider has had time to show what it
+/// hid. It hides what was just made, and what lost its owner when that was destroyed; so the time counts from the last
+/// intent and from the first empty find alike.
+pub fn is_settled(run: &Run, settling_time: Duration, now: Timestamp) -> bool {
+    let Ok(settling) = SignedDuration::try_from(settling_time) else { return false };
     match (run.first_empty_at, run.last_intent_at) {
         (None, _) | (_, None) => true,
-        (Some(_), Some(intent)) => !is_younger_than(intent, settling, now),
+        (Some(empty), Some(intent)) => !is_younger_than(empty.max(intent), settling, now),
     }
 }
 
@@ -164,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn the_second_look_comes_no_sooner_than_the_settling_time_after_the_last_intent() {
+    fn the_second_look_comes_no_sooner_than_the_settling_time_after_the_last_intent_and_the_first_look() {
         let closed = Run {
             first_empty_at: Some(at(150)),
             reported: true,
@@ -172,8 +174,8 @@ mod tests {
             ..run(RunState::Closed)
         };
         let action = |now| sweep_action(&closed, ExecutionStanding::Terminal, false, SETTLING, at(now));
-        assert_eq!(action(699), SweepAction::Leave);
-        assert_eq!(action(700), SweepAction::Destroy);
+        assert_eq!(action(749), SweepAction::Leave);
+        assert_eq!(action(750), SweepAction::Destroy);
     }
 
     #[test]
