@@ -14,8 +14,8 @@ use rekindle_cloud::{CloudError, CloudProvider, InstanceState, Resource};
 use rekindle_cmdb::{Register, Released};
 use rekindle_domain::{Flow, ImageId, Intent, IntentKind, MachineKey, Outcome, Run, RunId, RunState};
 use rekindle_planning::ending::{held_against_the_work, outcome_of};
-use rekindle_planning::sweep::is_settled;
 use rekindle_planning::retry::pause_after;
+use rekindle_planning::sweep::is_settled;
 use rekindle_step::{Clock, Step, StepContext, StepError, Workflow};
 use serde::{Deserialize, Serialize};
 

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use rekindle_cloud::CloudProvider;
 use rekindle_cmdb::Register;
-use rekindle_domain::{Flow, HumanTask, HumanTaskStatus, JobStatus, MachineKey, Outcome, RecoveryKind, Run, RunId};
+use rekindle_domain::{
+    Flow, HumanTask, HumanTaskStatus, JobStatus, MachineKey, Outcome, RecoveryKind, Run, RunId,
+};
 use rekindle_function_destroy::{Destroy, start_refresh};
 use rekindle_function_plan_refresh::PlanRefresh;
 use rekindle_function_report::WriteReport;

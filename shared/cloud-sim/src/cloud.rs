@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rekindle_cloud::{CloudImage, Resource};
-use rekindle_domain::{ImageId, InstanceId, RunId};
+use rekindle_domain::{ImageId, InstanceId, MachineKey, RunId};
 use tokio::time::Instant;
 
 use crate::Disk;
@@ -46,6 +46,11 @@ impl SimulatedCloud {
     /// Registers an image that was always there and belongs to nobody's run.
     pub fn add_base_image(&self, id: ImageId, disk: Disk) {
         self.with(|world| world.add_base_image(id, disk));
+    }
+
+    /// Adds an image that a run of the past has made.
+    pub fn add_image(&self, id: ImageId, run_id: &RunId, machine: &MachineKey, disk: Disk) {
+        self.with(|world| world.add_image(id, run_id, machine, disk));
     }
 
     /// Sets what is called for every instance that begins to run from now on, in place of what was set before.

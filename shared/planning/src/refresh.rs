@@ -200,8 +200,8 @@ fn attempt_key(sets: &[BackupId], parent: &ImageId, revision: Option<&RevisionId
 fn unusable_because(set: &BackupSet) -> String {
     let parent = set.parent_id.as_ref().map(ToString::to_string).unwrap_or_default();
     format!(
-        "the newest backup set {} ({}) continues {parent}, and no complete chain of usable sets leads there. Take a new \
-         full backup; until then the previous image stays current",
+        "the newest backup set {} ({}) continues {parent}, and no complete chain of usable sets leads there. Unless the \
+         missing set arrives, take a new full backup; until then the previous image stays current",
         set.backup_id, set.position
     )
 }

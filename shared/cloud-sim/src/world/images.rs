@@ -1,7 +1,7 @@
 //! Images: made of stopped instances, started as new ones.
 
 use rekindle_cloud::{CloudError, CloudErrorKind, CloudImage, CreateImageRequest, ImageState, InstanceState};
-use rekindle_domain::{Bytes, ImageId, InstanceId};
+use rekindle_domain::{Bytes, ImageId, InstanceId, MachineKey, RunId};
 use tokio::time::Instant;
 
 use super::others::Owner;
@@ -45,6 +45,19 @@ impl World {
             state: History::without_beginning(Some(ImageState::Available)),
             disk,
             snapshot_id: None,
+        };
+        self.images.insert(id, record);
+    }
+
+    pub(crate) fn add_image(&mut self, id: ImageId, run_id: &RunId, machine: &MachineKey, disk: Disk) {
+        let tags = tags(run_id, machine);
+        let snapshot_id = self.add_other(SNAPSHOT, "snap", Owner::Image(id.clone()), tags.clone());
+        let record = ImageRecord {
+            name: id.to_string(),
+            tags,
+            state: History::without_beginning(Some(ImageState::Available)),
+            disk,
+            snapshot_id: Some(snapshot_id),
         };
         self.images.insert(id, record);
     }

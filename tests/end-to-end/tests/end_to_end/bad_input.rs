@@ -214,7 +214,7 @@ async fn sets_that_do_not_fit_the_image_are_not_applied() {
     let parent = scene.full_backup();
     world.production.back_up(Kind::Incremental);
     fs::remove_file(world.store.description_file(&parent)).unwrap();
-    let expected = refused("Agent.SetOutOfOrder", &["no complete chain", "Take a new full backup"]);
+    let expected = refused("Agent.SetOutOfOrder", &["no complete chain", "take a new full backup"]);
     scene.refresh_ends("a set whose parent is missing", &expected).await;
 
     scene.full_backup();
