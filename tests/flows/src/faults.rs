@@ -85,7 +85,6 @@ pub struct Strike {
 }
 
 /// What the faults do to the world around the steps.
-#[async_trait]
 pub trait Surroundings: Send + Sync {
     /// The process dies.
     fn kill(&self);
@@ -104,22 +103,12 @@ struct Struck {
 }
 
 /// Carries out a strike. It strikes one run only: the first that comes to the state.
+#[derive(Default)]
 pub struct Faults {
     strike: Mutex<Option<Strike>>,
     struck: Mutex<Struck>,
     late: AtomicUsize,
     surroundings: Mutex<Option<Arc<dyn Surroundings>>>,
-}
-
-impl Default for Faults {
-    fn default() -> Self {
-        Self {
-            strike: Mutex::default(),
-            struck: Mutex::default(),
-            late: AtomicUsize::new(0),
-            surroundings: Mutex::default(),
-        }
-    }
 }
 
 impl Faults {

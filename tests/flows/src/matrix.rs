@@ -139,6 +139,9 @@ pub fn violations_with(scenario: Scenario, place: &Place, fault: Fault, variatio
         }
         finish(&world).await;
         let mut found = violations(&world, &before).await;
+        if is_survived(fault, place) {
+            found.extend(not_as_if_nothing_had_happened(&world, scenario, &run_id).await);
+        }
         if world.faults.times() == 0 {
             found.push("the fault never struck".to_owned());
         }
@@ -148,6 +151,25 @@ pub fn violations_with(scenario: Scenario, place: &Place, fault: Fault, variatio
         found.extend(violations(&world, &before).await.into_iter().map(|what| format!("afterwards: {what}")));
         found
     })
+}
+
+/// Whether a fault at this Task is made good by trying again or by the sweep, so that the run ends as if nothing had
+/// happened.
+fn is_survived(fault: Fault, place: &Place) -> bool {
+    match fault {
+        Fault::TransientTwice | Fault::AnswerLost | Fault::DeliveredTwice => true,
+        Fault::TimedOutBeforeALateEffect => place.task.integration == Integration::LambdaInvoke,
+        // The sweep has to come before the state gives up.
+        Fault::CallbackLost => place.patience() > 2 * SWEEP_INTERVAL,
+        _ => false,
+    }
+}
+
+async fn not_as_if_nothing_had_happened(world: &World, scenario: Scenario, run_id: &RunId) -> Option<String> {
+    let report = world.register.report(run_id).await.unwrap()?;
+    let wanted = scenario.outcome();
+    (report.outcome != wanted)
+        .then(|| format!("ended as {} and not as {wanted}: {}", report.outcome, report.cause))
 }
 
 /// A person ends what was kept for them.

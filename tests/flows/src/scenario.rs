@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rekindle_domain::{BackupKind, Decision, Flow, HumanTask, MachineKey, RecoveryKind, RunId};
+use rekindle_domain::{BackupKind, Decision, Flow, HumanTask, MachineKey, Outcome, RecoveryKind, RunId};
 use rekindle_function_request_approval::decide;
 use rekindle_step::Clock as _;
 
@@ -38,6 +38,15 @@ impl Scenario {
         match self {
             Self::FirstRefresh | Self::Refresh => Flow::RefreshImage,
             Self::Rehearsal | Self::Disaster | Self::DeclinedDisaster => Flow::Recover,
+        }
+    }
+
+    /// How it ends when nothing goes wrong.
+    pub fn outcome(self) -> Outcome {
+        match self {
+            Self::FirstRefresh | Self::Refresh => Outcome::Refreshed,
+            Self::Rehearsal | Self::Disaster => Outcome::Recovered,
+            Self::DeclinedDisaster => Outcome::Declined,
         }
     }
 

@@ -1,5 +1,5 @@
 //! The proof: run with `cargo test -p rekindle-flow-tests`.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "test code")]
+#![expect(clippy::unwrap_used, reason = "test code")]
 
 mod every_task;
 mod language;
