@@ -92,7 +92,7 @@ impl AgentApi {
             tokio::pin!(woken);
             // From here on a wake-up is not lost, although the register is asked first.
             woken.as_mut().enable();
-            if let Some(job) = self.register.next_job(caller, self.clock.now()).await? {
+            if let Some(job) = self.wanted_job(caller).await? {
                 return Ok(Some(job));
             }
             let left = deadline.saturating_duration_since(Instant::now());
@@ -105,6 +105,13 @@ impl AgentApi {
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+    }
+
+    /// A job of a run that is closed is handed to nobody: its agent would be told at once that it is gone, and ask again.
+    async fn wanted_job(&self, caller: &InstanceId) -> Result<Option<Job>, AgentApiError> {
+        let Some(job) = self.register.next_job(caller, self.clock.now()).await? else { return Ok(None) };
+        let run = self.register.run(&job.id.run_id).await?;
+        Ok(run.is_some_and(|run| run.state == RunState::Open).then_some(job))
     }
 
     /// The caller goes on with a job.

@@ -5,7 +5,7 @@
 //! ```
 //! A run that is Open may write intents and register an image. `destroy` closes it by a conditional write, so that
 //! nothing new can begin; it is Ended only when the provider was twice found to hold nothing of it, the second time
-//! no sooner than the provider's settling time after the last intent.
+//! no sooner than the provider's settling time after the last intent and after the first empty find.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
