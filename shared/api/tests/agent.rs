@@ -344,6 +344,15 @@ async fn a_lost_token_alone_does_not_make_work_useless() {
 }
 
 #[tokio::test]
+async fn a_job_of_a_closed_run_is_handed_to_nobody() {
+    let fixture = fixture().await;
+    fixture.post("seal", JobWork::Seal).await;
+    assert!(fixture.api.next_job(&fixture.instance, Duration::ZERO).await.unwrap().is_some());
+    fixture.register.close_run(&fixture.run_id, None, None, epoch()).await.unwrap();
+    assert!(fixture.api.next_job(&fixture.instance, Duration::ZERO).await.unwrap().is_none());
+}
+
+#[tokio::test]
 async fn an_outcome_is_stored_once_and_told_each_time() {
     let fixture = fixture().await;
     let job = fixture.post("seal", JobWork::Seal).await;
