@@ -18,7 +18,6 @@
 //! | intent | `RUN#<run>` | `INTENT#<name>` | all of a run |
 //! | where a job is | `RUN#<run>` | `JOB#<machine>#<step>` | key; all of a run |
 //! | step record | `RUN#<run>` | `STEP#<time>#<name>#<machine>` | all of a run, in order of time |
-//! | replica | `RUN#<run>` | `REPLICA#<machine>#<instance>` | all of a run |
 //! | report | `RUN#<run>` | `REPORT` | key |
 //! | instance binding | `INSTANCE#<instance>` | `BINDING` | key |
 //! | what the agent said of itself | `INSTANCE#<instance>` | `HELLO` | key |
@@ -222,16 +221,6 @@ pub fn step(run: &RunId, started_at: Timestamp, name: &str, machine: Option<&Mac
 /// All step records of a run, in order of time.
 pub fn steps(run: &RunId) -> Range {
     range(run_partition(run), "STEP#")
-}
-
-/// A replica of a run.
-pub fn replica(run: &RunId, machine: &MachineKey, instance: &InstanceId) -> Key {
-    key(run_partition(run), format!("REPLICA#{machine}#{instance}"))
-}
-
-/// All replicas of a run.
-pub fn replicas(run: &RunId) -> Range {
-    range(run_partition(run), "REPLICA#")
 }
 
 /// The report of a run.

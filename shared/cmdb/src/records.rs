@@ -51,11 +51,6 @@ pub enum SetStatus {
         /// One sentence: why.
         cause: String,
     },
-    /// Restoring it failed too often; a person is asked.
-    Quarantined {
-        /// One sentence: why.
-        cause: String,
-    },
 }
 
 /// A description that could not be read, so that there is no set to record.

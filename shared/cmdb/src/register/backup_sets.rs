@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use rekindle_domain::{BackupId, MachineKey};
 use serde::{Deserialize, Serialize};
 
-use crate::attributes::{Item, attribute, from_item, key_of, to_item, unreadable};
+use crate::attributes::{Item, from_item, key_of, to_item};
 use crate::document;
 use crate::error::RegisterError;
 use crate::expression::Expression;
@@ -78,31 +78,6 @@ impl Register {
             Some(item) => Ok(Some(self.set_record(item).await?)),
             None => Ok(None),
         }
-    }
-
-    /// Keeps an accepted set from being restored. One that is not accepted stays as it is.
-    ///
-    /// # Errors
-    /// [`RegisterError::Unknown`] when there is no such set.
-    pub async fn quarantine_set(
-        &self,
-        machine: &MachineKey,
-        backup: &BackupId,
-        cause: &str,
-    ) -> Result<SetRecord, RegisterError> {
-        let key = keys::backup_set(machine, backup);
-        let status = SetStatus::Quarantined { cause: cause.to_owned() };
-        let status = attribute(&status).map_err(|error| unreadable(&key, error))?;
-        let quarantine = Expression::update("SET #decision = :status", "#decision.#status = :accepted")
-            .with("status", status)
-            .with_text("accepted", "Accepted");
-        let item = match self.table.update(&key, &quarantine).await? {
-            Some(item) => Some(item),
-            None => self.table.get(&key).await?,
-        };
-        let item =
-            item.ok_or_else(|| RegisterError::Unknown { kind: "backup set", id: backup.to_string() })?;
-        self.set_record(item).await
     }
 
     async fn set_record(&self, item: Item) -> Result<SetRecord, RegisterError> {

@@ -1,6 +1,5 @@
 //! The image register: proven images only, never backwards, and the newest one stays.
 
-use jiff::Timestamp;
 use rekindle_domain::{Fence, Image, ImageId, MachineKey};
 
 use super::leases::LEASE_IS_MINE;
@@ -93,15 +92,6 @@ impl Register {
             Some(newest) => self.image(machine, &newest.image_id).await,
             None => Ok(None),
         }
-    }
-
-    /// The newest image whose recovery point is not after the given instant.
-    pub async fn image_at_or_before(
-        &self,
-        machine: &MachineKey,
-        at: Timestamp,
-    ) -> Result<Option<Image>, RegisterError> {
-        Ok(self.images(machine).await?.into_iter().find(|image| image.recovery_point <= at))
     }
 
     /// Removes an image from the register; one that is not there stays away.

@@ -1,9 +1,8 @@
 //! What a run tells: its steps, its replicas, and the report at its end.
 
-use rekindle_domain::report::{ReplicaFacts, StepRecord};
-use rekindle_domain::{Report, RunId, RunState};
+use rekindle_domain::report::StepRecord;
+use rekindle_domain::{Report, RunId};
 
-use super::runs::unknown_run;
 use crate::attributes::{from_item, key_attributes, key_of, to_item};
 use crate::document;
 use crate::error::RegisterError;
@@ -52,38 +51,5 @@ impl Register {
             Some(item) => Ok(Some(document::load(&self.table, &item).await?)),
             None => Ok(None),
         }
-    }
-
-    /// Records a replica of a run, or what is newly known of it.
-    ///
-    /// # Errors
-    /// [`RegisterError::RunClosed`] when the run is Ended, [`RegisterError::Unknown`] when there is no such run.
-    pub async fn put_replica(&self, run_id: &RunId, replica: &ReplicaFacts) -> Result<(), RegisterError> {
-        let key = keys::replica(run_id, &replica.machine, &replica.instance_id);
-        let running =
-            Expression::condition("attribute_exists(#pk) AND #state <> :ended").with_text("ended", "Ended");
-        let same_image = Expression::condition("attribute_not_exists(#pk) OR #image_id = :image")
-            .with_text("image", replica.image_id.as_str());
-        let sent = self
-            .table
-            .transaction()
-            .check(&keys::run(run_id), running)
-            .put(to_item(&key, replica)?, same_image)
-            .send()
-            .await?;
-        if sent.is_ok() {
-            return Ok(());
-        }
-        let run = self.run(run_id).await?.ok_or_else(|| unknown_run(run_id))?;
-        if run.state == RunState::Ended {
-            return Err(RegisterError::RunClosed { run_id: run_id.clone() });
-        }
-        Err(RegisterError::Conflict { what: format!("replica {}", replica.instance_id) })
-    }
-
-    /// The replicas of a run, by machine.
-    pub async fn replicas(&self, run_id: &RunId) -> Result<Vec<ReplicaFacts>, RegisterError> {
-        let items = self.table.query(&keys::replicas(run_id)).await?;
-        items.into_iter().map(|item| from_item(&key_of(&item), item)).collect()
     }
 }

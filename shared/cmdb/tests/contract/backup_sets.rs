@@ -1,4 +1,4 @@
-use rekindle_cmdb::{Recorded, RefusedDescription, Register, RegisterError, SetRecord, SetStatus};
+use rekindle_cmdb::{Recorded, RefusedDescription, Register, SetRecord, SetStatus};
 use rekindle_domain::BackupId;
 
 use crate::objects::{accepted, at, backup_set, machine};
@@ -36,24 +36,6 @@ pub async fn a_description_longer_than_an_item_is_kept(register: Register) {
     assert_eq!(register.record_set(&record).await.unwrap(), Recorded::New);
     assert_eq!(register.record_set(&record).await.unwrap(), Recorded::Known);
     assert_eq!(register.sets(&machine).await.unwrap(), vec![record]);
-}
-
-pub async fn only_an_accepted_set_is_quarantined(register: Register) {
-    let machine = machine();
-    let record = accepted(backup_set(&machine, 1, 1));
-    let id = record.set.backup_id.clone();
-    let error = register.quarantine_set(&machine, &id, "failed").await.unwrap_err();
-    assert!(matches!(error, RegisterError::Unknown { .. }), "{error:?}");
-    register.record_set(&record).await.unwrap();
-    let quarantined = SetStatus::Quarantined { cause: "failed three times".to_owned() };
-    for cause in ["failed three times", "failed four times"] {
-        assert_eq!(register.quarantine_set(&machine, &id, cause).await.unwrap().status, quarantined);
-    }
-    let refused = SetStatus::Refused { cause: "no signature".to_owned() };
-    let record = SetRecord { status: refused.clone(), ..accepted(backup_set(&machine, 1, 2)) };
-    register.record_set(&record).await.unwrap();
-    let stored = register.quarantine_set(&machine, &record.set.backup_id, "failed").await.unwrap();
-    assert_eq!(stored.status, refused);
 }
 
 pub async fn a_refused_description_is_recorded_once(register: Register) {

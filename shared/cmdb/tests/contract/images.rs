@@ -114,7 +114,7 @@ pub async fn an_id_of_another_run_is_a_conflict(register: Register) {
     assert!(matches!(error, RegisterError::Conflict { .. }), "{error:?}");
 }
 
-pub async fn images_are_found_by_time(register: Register) {
+pub async fn images_are_listed_newest_first(register: Register) {
     let machine = machine();
     let taken = take(&register, &machine).await;
     for sequence in [1, 2, 10] {
@@ -123,12 +123,6 @@ pub async fn images_are_found_by_time(register: Register) {
     }
     let ids = |images: Vec<Image>| images.into_iter().map(|i| i.image_id.to_string()).collect::<Vec<_>>();
     assert_eq!(ids(register.images(&machine).await.unwrap()), ["img-10", "img-2", "img-1"]);
-    for (seconds, expected) in
-        [(99, None), (100, Some("img-1")), (999, Some("img-2")), (1000, Some("img-10"))]
-    {
-        let found = register.image_at_or_before(&machine, at(seconds)).await.unwrap();
-        assert_eq!(found.map(|image| image.image_id), expected.map(image_id));
-    }
 }
 
 pub async fn the_newest_image_is_never_forgotten(register: Register) {

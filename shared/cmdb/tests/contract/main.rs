@@ -53,7 +53,6 @@ contract! {
         a_set_is_recorded_once_and_its_first_status_stays,
         sets_come_in_the_order_of_history,
         a_description_longer_than_an_item_is_kept,
-        only_an_accepted_set_is_quarantined,
         a_refused_description_is_recorded_once;
     runs:
         a_run_is_opened_once,
@@ -101,7 +100,7 @@ contract! {
         the_register_never_moves_backwards,
         the_same_place_with_newer_configuration_is_newer,
         an_id_of_another_run_is_a_conflict,
-        images_are_found_by_time,
+        images_are_listed_newest_first,
         the_newest_image_is_never_forgotten;
     attempts:
         a_failed_run_counts_once,
@@ -132,8 +131,7 @@ contract! {
         the_first_report_wins,
         a_report_longer_than_an_item_is_kept,
         steps_are_kept_in_order_and_once,
-        a_plan_reads_back_under_its_digest,
-        a_replica_is_updated_until_the_run_has_ended;
+        a_plan_reads_back_under_its_digest;
     refreshes:
         the_first_plan_of_a_refresh_stays,
         only_an_open_run_takes_a_plan,

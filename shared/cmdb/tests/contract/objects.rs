@@ -8,7 +8,7 @@ use rekindle_domain::backup_set::{
 use rekindle_domain::configuration::RevisionId;
 use rekindle_domain::human_task::HumanTask;
 use rekindle_domain::job::Hello;
-use rekindle_domain::report::{ReplicaFacts, StepRecord};
+use rekindle_domain::report::StepRecord;
 use rekindle_domain::verdict::{MINIMUM_PROOF, Verdict};
 use rekindle_domain::*;
 
@@ -279,20 +279,5 @@ pub fn step(name: &str, seconds: i64) -> StepRecord {
         finished_at: Some(at(seconds + 1)),
         error: None,
         detail: None,
-    }
-}
-
-pub fn replica(machine: &MachineKey, instance: &InstanceId) -> ReplicaFacts {
-    ReplicaFacts {
-        machine: machine.clone(),
-        instance_id: instance.clone(),
-        image_id: image_id("img-1"),
-        fell_back: false,
-        hostname: "orders".to_owned(),
-        ip_address: "10.0.0.8".to_owned(),
-        ssh_key_name: "acme".to_owned(),
-        recovery_point: at(5),
-        verdict: None,
-        serving_since: None,
     }
 }

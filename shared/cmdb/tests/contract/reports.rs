@@ -1,10 +1,8 @@
-use rekindle_cmdb::{Recorded, Register, RegisterError};
+use rekindle_cmdb::{Recorded, Register};
 use rekindle_domain::RunId;
-use rekindle_domain::report::{ReplicaFacts, StepRecord};
+use rekindle_domain::report::StepRecord;
 
-use crate::objects::{
-    at, image_id, instance_id, machine, recovery_plan, recovery_run, replica, report, step,
-};
+use crate::objects::{at, machine, recovery_plan, report, step};
 
 pub async fn the_first_report_wins(register: Register) {
     let run = RunId::mint();
@@ -49,23 +47,4 @@ pub async fn a_plan_reads_back_under_its_digest(register: Register) {
         assert_eq!(register.plan(&id).await.unwrap(), Some(value));
     }
     assert_eq!(register.plan(&crate::objects::revision("none")).await.unwrap(), None);
-}
-
-pub async fn a_replica_is_updated_until_the_run_has_ended(register: Register) {
-    let run = register.open_run(&recovery_run()).await.unwrap().run_id;
-    let value = replica(&machine(), &instance_id());
-    register.put_replica(&run, &value).await.unwrap();
-    let serving = ReplicaFacts { serving_since: Some(at(9)), ..value.clone() };
-    register.put_replica(&run, &serving).await.unwrap();
-    assert_eq!(register.replicas(&run).await.unwrap(), vec![serving.clone()]);
-    let other = ReplicaFacts { image_id: image_id("img-2"), ..value.clone() };
-    let error = register.put_replica(&run, &other).await.unwrap_err();
-    assert!(matches!(error, RegisterError::Conflict { .. }), "{error:?}");
-    register.close_run(&run, None, None, at(10)).await.unwrap();
-    register.put_replica(&run, &serving).await.unwrap();
-    register.end_run(&run, at(11)).await.unwrap();
-    let error = register.put_replica(&run, &serving).await.unwrap_err();
-    assert!(matches!(error, RegisterError::RunClosed { .. }), "{error:?}");
-    let error = register.put_replica(&RunId::mint(), &serving).await.unwrap_err();
-    assert!(matches!(error, RegisterError::Unknown { .. }), "{error:?}");
 }
