@@ -12,6 +12,7 @@
 //! | backup set | `MACHINE#<machine>` | `SET#<backup>` | key; all of a machine |
 //! | refused description of a set | `MACHINE#<machine>` | `REFUSED#<backup>` | all of a machine |
 //! | image | `MACHINE#<machine>` | `IMAGE#<image>` | key; all of a machine |
+//! | place of an image in the order of its machine | `MACHINE#<machine>` | `IMAGE_ORDER#<order>#<image>` | pages of a machine, from the newest |
 //! | failed attempts at one piece of work | `MACHINE#<machine>` | `ATTEMPTS#<digest>` | key |
 //! | run | `RUN#<run>` | `RUN` | key; the unfinished ones through the index |
 //! | refresh plan | `RUN#<run>` | `REFRESH_PLAN` | key |
@@ -24,6 +25,7 @@
 //! | job | `INSTANCE#<instance>` | `JOB#<run>#<machine>#<step>` | key; all of an instance |
 //! | recovery plan | `PLAN#<digest>` | `PLAN` | key |
 //! | human task | `HUMAN_TASK#<digest>` | `HUMAN_TASK` | key; the open ones through the index |
+//! | client token of a request to the operator API | `CLIENT_TOKEN#<digest of caller and token>` | `CLIENT_TOKEN` | key |
 //! | part of a long document | `DOCUMENT#<digest>` | `PART#<number>` | the item that names the digest |
 //!
 //! A job lies with its instance, because agents ask for their next job far more often than anybody else asks for
@@ -44,6 +46,14 @@
 //! by a conditional write on the item itself, which refuses what has happened already, and whatever the index did
 //! not show yet is seen by the next sweep. The limit on builders is read from it too, and therefore is a soft limit.
 //! All runs share one partition of the index, which carries about a thousand writes a second.
+//!
+//! # Time to live
+//! No item has one. Jobs, hellos, bindings and steps of ended runs are what a report and an audit are read from; a
+//! client token that is gone would let a request that is sent again start a second run; and an intent or a lease that
+//! vanished by itself would be a resource that nobody knows of. DynamoDB also keeps what has expired for days, and a
+//! restored table has it again, so that every reader would have to know of it. It would save little: a refresh leaves
+//! tens of kilobytes, and a gigabyte costs a quarter of a dollar a month. What is lost by mistake comes back from the
+//! table's point-in-time recovery, which the template turns on.
 
 use jiff::Timestamp;
 use rekindle_domain::human_task::HumanTaskId;
@@ -182,6 +192,16 @@ pub fn images(machine: &MachineKey) -> Range {
     range(machine_partition(machine), "IMAGE#")
 }
 
+/// The place of an image in the order of its machine's images; `order` is text that sorts as images do.
+pub fn image_place(machine: &MachineKey, order: &str, image: &ImageId) -> Key {
+    key(machine_partition(machine), format!("IMAGE_ORDER#{order}#{image}"))
+}
+
+/// The places of all images of a machine, the oldest first.
+pub fn image_places(machine: &MachineKey) -> Range {
+    range(machine_partition(machine), "IMAGE_ORDER#")
+}
+
 /// The failed attempts at one piece of work.
 pub fn attempts(machine: &MachineKey, work: &Digest) -> Key {
     key(machine_partition(machine), format!("ATTEMPTS#{work}"))
@@ -281,4 +301,9 @@ pub fn customer(customer: &CustomerId) -> Key {
 /// All customers.
 pub fn customers() -> Range {
     range("CUSTOMERS".to_owned(), "CUSTOMER#")
+}
+
+/// What a caller's client token was used for.
+pub fn client_token(caller_and_token: &Digest) -> Key {
+    key(format!("CLIENT_TOKEN#{caller_and_token}"), "CLIENT_TOKEN")
 }

@@ -14,8 +14,12 @@
 //! * **Reads of the table are consistent.** Only the questions "which runs are unfinished", "how many builders" and
 //!   "which human tasks are open" go through the index, which lags behind; [`keys`] says why that is fine.
 //!
-//! Neither `ClientRequestToken` nor time to live is used: the embedded register forgets the one at a restart and
-//! does not act on the other.
+//! No answer rests on `ClientRequestToken`, which the embedded register forgets at a restart: it only keeps a request
+//! from being made twice that the client sends twice. Nothing has a time to live; [`keys`] says why.
+//!
+//! On AWS the caller brings the client, with the credentials and the HTTPS stack of the whole program
+//! (`aws_sdk_dynamodb::Client::new(&aws_config::load_defaults(…).await)`): this crate has neither, so that the embedded
+//! program need not have them. The table is made by the template, after [`table_shape`].
 
 pub mod keys;
 
@@ -26,6 +30,7 @@ mod error;
 mod expression;
 mod records;
 mod register;
+mod shape;
 mod table;
 mod token;
 
@@ -36,5 +41,6 @@ pub use records::{
     MachineState, NewJob, NewestImage, Progress, Recorded, RefusedDescription, Released, SetRecord,
     SetStatus, Taken, Versioned,
 };
-pub use register::Register;
+pub use register::{ClientClaim, Page, Register};
+pub use shape::{IndexShape, KeyAttribute, KeyElement, ProjectionShape, TableShape, table_shape};
 pub use token::TaskToken;

@@ -2,6 +2,7 @@
 
 mod attempts;
 mod backup_sets;
+mod client_tokens;
 mod customers;
 mod human_tasks;
 mod images;
@@ -9,6 +10,7 @@ mod instances;
 mod intents;
 mod jobs;
 mod leases;
+mod pages;
 mod plans;
 mod refresh_plans;
 mod reports;
@@ -16,6 +18,9 @@ mod runs;
 mod services;
 
 use aws_sdk_dynamodb::Client;
+
+pub use client_tokens::ClientClaim;
+pub use pages::Page;
 
 use crate::error::RegisterError;
 use crate::table::Table;
@@ -30,12 +35,15 @@ pub struct Register {
 }
 
 impl Register {
-    /// The register in this table.
+    /// The register in this table. The client is the caller's: it decides on credentials, on the HTTPS stack, and how
+    /// often a request is repeated that was throttled or broke off.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
         Self { table: Table::new(client, table.into()) }
     }
 
     /// Makes the table with its index where it is not there yet, and waits until it can be used.
+    ///
+    /// For the embedded register and for tests. On AWS the template makes the table, and the roles of functions may not.
     ///
     /// # Errors
     /// When the database refuses or does not answer.

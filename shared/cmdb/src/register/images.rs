@@ -6,9 +6,16 @@ use super::leases::LEASE_IS_MINE;
 use crate::attributes::{attribute, from_item, key_of, text, to_item, unreadable};
 use crate::error::RegisterError;
 use crate::expression::Expression;
-use crate::keys;
+use crate::keys::{self, Key};
 use crate::records::{NewestImage, Recorded};
 use crate::register::Register;
+use crate::register::pages::ImagePlace;
+
+/// Where an image lies in the order of its machine: an item whose sort key is the order of [`Register::images`].
+fn place(image: &Image) -> Key {
+    let order = format!("{}#{}", sortable_order(image), keys::sortable_time(image.available_at));
+    keys::image_place(&image.machine, &order, &image.image_id)
+}
 
 /// An order that a condition can compare: its alphabetical order is the order of images.
 fn sortable_order(image: &Image) -> String {
@@ -39,6 +46,10 @@ impl Register {
             .check(&keys::run(&image.run_id), run)
             .update(&machine_key, becoming_newest(image, fence)?)
             .put(item, Expression::absent())
+            .put(
+                to_item(&place(image), &ImagePlace { image_id: image.image_id.clone() })?,
+                Expression::absent(),
+            )
             .send()
             .await?;
         match sent {
@@ -99,6 +110,7 @@ impl Register {
     /// # Errors
     /// [`RegisterError::NewestImage`] for the newest one, which is never removed.
     pub async fn forget_image(&self, machine: &MachineKey, image: &ImageId) -> Result<(), RegisterError> {
+        let Some(known) = self.image(machine, image).await? else { return Ok(()) };
         let other = Expression::condition("attribute_not_exists(#newest) OR #newest.#image_id <> :image")
             .with_text("image", image.as_str());
         let sent = self
@@ -106,6 +118,7 @@ impl Register {
             .transaction()
             .check(&keys::machine_state(machine), other)
             .delete(&keys::image(machine, image), Expression::present())
+            .delete(&place(&known), Expression::present())
             .send()
             .await?;
         match sent {

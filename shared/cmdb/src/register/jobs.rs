@@ -11,6 +11,7 @@ use crate::keys::{self, Key};
 use crate::records::{JobRecord, NewJob, Progress};
 use crate::register::Register;
 use crate::table::{MOST_TRIES, pause};
+use crate::token::TaskToken;
 
 /// Which instance has a job.
 #[derive(Serialize, Deserialize)]
@@ -25,6 +26,20 @@ fn unfinished(update: &str) -> Expression {
     Expression::update(update, UNFINISHED).with_text("finished", "Finished")
 }
 
+fn finished(update: &str) -> Expression {
+    Expression::update(update, "#status = :finished").with_text("finished", "Finished")
+}
+
+/// What stands in the place of a token under which nobody waits any more. No engine gives such a token.
+const NO_TOKEN: &str = "";
+
+impl JobRecord {
+    /// By which the waiting step is answered; none when it is known that nobody waits.
+    pub fn awaited_token(&self) -> Option<&TaskToken> {
+        Some(&self.token).filter(|token| token.as_str() != NO_TOKEN)
+    }
+}
+
 /// A job may be posted until its run is Ended.
 fn not_ended() -> Expression {
     Expression::condition("attribute_exists(#pk) AND #state <> :ended").with_text("ended", "Ended")
@@ -32,7 +47,7 @@ fn not_ended() -> Expression {
 
 impl Register {
     /// Posts a job. Posted again while it is not finished, it keeps its place, and the new token, deadline and instance
-    /// replace the old ones; a finished one is answered as it is.
+    /// replace the old ones. A finished one stays as it is but for the token: the answer to the new one may be lost too.
     ///
     /// # Errors
     /// [`RegisterError::RunClosed`] when its run is Ended, [`RegisterError::Unknown`] when there is no such run.
@@ -40,7 +55,9 @@ impl Register {
         for tries in 0..MOST_TRIES {
             let posted = match self.job(&new.job.id).await? {
                 None => self.post_first(new).await?,
-                Some(record) if record.status == JobStatus::Finished => return Ok(record),
+                Some(record) if record.status == JobStatus::Finished => {
+                    self.await_outcome(&record, &new.token).await?
+                }
                 Some(record) if record.instance_id == new.instance_id => self.post_again(new).await?,
                 Some(record) => self.post_elsewhere(new, &record.instance_id).await?,
             };
@@ -87,6 +104,26 @@ impl Register {
             Err(unmet) if unmet.at(0) => Err(self.run_over(&new.job.id.run_id).await?),
             Err(_) => Ok(None),
         }
+    }
+
+    async fn await_outcome(
+        &self,
+        record: &JobRecord,
+        token: &TaskToken,
+    ) -> Result<Option<JobRecord>, RegisterError> {
+        let key = keys::job(&record.instance_id, &record.job.id);
+        let renew = finished("SET #token = :token").with_text("token", token.as_str());
+        self.table.update(&key, &renew).await?.map(|item| from_item(&key, item)).transpose()
+    }
+
+    /// Forgets a job's token, under which nobody waits any more. A newer token that came meanwhile stays.
+    pub async fn forget_token(&self, record: &JobRecord) -> Result<(), RegisterError> {
+        let key = keys::job(&record.instance_id, &record.job.id);
+        let forget = Expression::update("SET #token = :none", "#token = :token")
+            .with_text("none", NO_TOKEN)
+            .with_text("token", record.token.as_str());
+        self.table.update(&key, &forget).await?;
+        Ok(())
     }
 
     async fn post_elsewhere(

@@ -1,4 +1,4 @@
-use rekindle_cmdb::{NewJob, Progress, Register, RegisterError};
+use rekindle_cmdb::{JobRecord, NewJob, Progress, Register, RegisterError};
 use rekindle_domain::job::JobResult;
 use rekindle_domain::{InstanceId, JobOutcome, JobStatus, JobWork, MachineKey, RunId};
 
@@ -66,7 +66,27 @@ pub async fn a_finished_job_is_answered_as_it_is(register: Register) {
     let (new, _) = posted(&register).await;
     let finished = register.finish_job(&new.job.id, &sealed(), at(2)).await.unwrap();
     let again = NewJob { token: "newer".into(), instance_id: instance_id(), ..new };
-    assert_eq!(register.post_job(&again).await.unwrap(), finished);
+    let answered = register.post_job(&again).await.unwrap();
+    // The state that was entered again waits under its own token, and has to be answered until it was.
+    assert_eq!(answered, JobRecord { token: "newer".into(), ..finished });
+    assert_eq!(register.job(&again.job.id).await.unwrap(), Some(answered));
+}
+
+pub async fn a_token_is_forgotten_unless_a_newer_one_came(register: Register) {
+    let (new, _) = posted(&register).await;
+    let old = register.job(&new.job.id).await.unwrap().unwrap();
+    assert_eq!(old.awaited_token(), Some(&TOKEN.into()));
+    let again = NewJob { token: "newer".into(), ..new.clone() };
+    register.post_job(&again).await.unwrap();
+    register.forget_token(&old).await.unwrap();
+    let newer = register.job(&new.job.id).await.unwrap().unwrap();
+    assert_eq!(newer.awaited_token(), Some(&"newer".into()));
+
+    register.forget_token(&newer).await.unwrap();
+    let finished = register.finish_job(&new.job.id, &sealed(), at(2)).await.unwrap();
+    assert_eq!((finished.awaited_token(), &finished.outcome), (None, &Some(sealed())));
+    let again = NewJob { token: "newest".into(), ..new };
+    assert_eq!(register.post_job(&again).await.unwrap().awaited_token(), Some(&"newest".into()));
 }
 
 pub async fn a_job_moves_to_another_instance(register: Register) {

@@ -4,27 +4,33 @@
 
 mod attempts;
 mod backup_sets;
+mod client_tokens;
 mod embedded;
+mod emulator;
 mod images;
 mod instances;
 mod intents;
 mod jobs;
 mod leases;
 mod objects;
+mod pages;
 mod people;
 mod refreshes;
 mod reports;
 mod runs;
 mod services;
 
+use std::pin::Pin;
+
 use rekindle_cmdb::{EmbeddedRegister, Register};
 
-/// Names every case once: as a test of its own against the embedded register, and as a part of the suite.
+/// Names every case once: as a test of its own against the embedded register and against an emulator of DynamoDB, and as
+/// a part of the suite.
 macro_rules! contract {
     ($($module:ident: $($case:ident),+;)+) => {
         /// All cases, one after another, against one table.
         async fn suite(register: Register) {
-            $($($module::$case(register.clone()).await;)+)+
+            $($(apart($module::$case, &register).await;)+)+
         }
 
         mod on_embedded {$(
@@ -35,7 +41,22 @@ macro_rules! contract {
                 }
             )+}
         )+}
+
+        mod on_emulator {$(
+            mod $module {$(
+                #[tokio::test]
+                #[ignore = "needs the emulators"]
+                async fn $case() {
+                    crate::$module::$case(crate::emulator::register().await).await;
+                }
+            )+}
+        )+}
     };
+}
+
+/// A case on the heap: all of them in one future would be longer than a test's stack.
+fn apart<F>(case: impl Fn(Register) -> F, register: &Register) -> Pin<Box<F>> {
+    Box::pin(case(register.clone()))
 }
 
 async fn in_memory() -> Register {
@@ -114,6 +135,7 @@ contract! {
         the_first_outcome_wins,
         a_job_posted_again_gets_the_new_token,
         a_finished_job_is_answered_as_it_is,
+        a_token_is_forgotten_unless_a_newer_one_came,
         a_job_moves_to_another_instance,
         boot_is_never_handed_out,
         the_oldest_job_is_handed_out_first_and_again,
@@ -137,4 +159,14 @@ contract! {
         only_an_open_run_takes_a_plan,
         the_newest_measurement_stays,
         a_customer_is_listed_once_with_all_machines;
+    pages:
+        services_are_read_page_by_page,
+        images_are_read_page_by_page_from_the_newest,
+        what_is_unfinished_is_read_page_by_page,
+        a_changed_position_leads_nowhere_else;
+    client_tokens:
+        a_client_token_stands_for_its_first_request,
+        one_of_twenty_claims_a_client_token,
+        a_client_token_belongs_to_its_caller,
+        a_start_longer_than_an_item_is_kept;
 }

@@ -1,0 +1,39 @@
+//! Says which operation of AWS is called, and nothing else about it: no resource, no parameter, no answer.
+//!
+//! `SdkConfig` carries no interceptors, so every crate that makes a client adds [`LogCalls`] to that client's
+//! configuration. Operators turn it on with `REKINDLE_LOG=info,rekindle::aws_call=debug`; a test compares what was
+//! called with what the policies allow.
+
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::Intercept;
+use aws_smithy_runtime_api::client::interceptors::context::BeforeSerializationInterceptorContextRef;
+use aws_smithy_runtime_api::client::orchestrator::Metadata;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::config_bag::ConfigBag;
+
+/// The target of the events.
+pub const TARGET: &str = "rekindle::aws_call";
+
+/// Emits one event at DEBUG for every call, however often it is retried: `service` (`DynamoDB`) and `operation`
+/// (`PutItem`).
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LogCalls;
+
+impl Intercept for LogCalls {
+    fn name(&self) -> &'static str {
+        "LogCalls"
+    }
+
+    /// Once for every call. Before this hook a client's interceptor does not see yet what is called.
+    fn read_before_serialization(
+        &self,
+        _context: &BeforeSerializationInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        configuration: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if let Some(call) = configuration.load::<Metadata>() {
+            tracing::debug!(target: TARGET, service = call.service(), operation = call.name());
+        }
+        Ok(())
+    }
+}
