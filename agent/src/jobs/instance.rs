@@ -1,17 +1,19 @@
 //! What a job finds around it: the places, the buckets, the keys, and the recipes with their parameters.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use rekindle_step::StepError;
-use rekindle_store::{FolderStore, ObjectStore};
+use rekindle_store::ObjectStore;
 
+use crate::buckets::{Bucket, Buckets};
 use crate::configuration::{AgentConfiguration, DataStore};
+use crate::identity::IdentitySource;
 use crate::keys::{DataIdentity, TrustedKeys};
 use crate::places::Places;
 use crate::programs::Programs;
 use crate::recipe::{Action, InstalledRecipes, Parameters, Recipe, Surroundings, Values, run_all};
-use crate::transfer::store_error;
 
 /// The instance that the agent runs in.
 #[derive(Debug)]
@@ -22,17 +24,38 @@ pub struct Instance {
     pub agent: PathBuf,
     /// What serves.
     pub programs: Programs,
+    /// The backup store.
+    pub buckets: Buckets,
+    /// What decrypts backups.
+    pub identity: IdentitySource,
+    /// What the cloud around the instance knows better than the instance.
+    pub known: KnownOutside,
+}
+
+/// What the cloud around an instance knows of it; none where the instance has to say it itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct KnownOutside {
+    /// The address on which others reach it.
+    pub address: Option<Ipv4Addr>,
+    /// The SSH keys that were handed to it and are installed.
+    pub ssh_key_names: Option<Vec<String>>,
 }
 
 impl Instance {
-    /// An instance with these places, whose recipes call this program.
+    /// An instance with these places, whose recipes call this program. Everything from outside is mounted into it.
     pub fn new(places: Places, agent: PathBuf) -> Self {
-        let programs = Programs::logging_into(places.logs());
-        Self { places, agent, programs }
+        Self {
+            agent,
+            programs: Programs::logging_into(places.logs()),
+            buckets: Buckets::Mounted,
+            identity: IdentitySource::File(places.identity()),
+            known: KnownOutside::default(),
+            places,
+        }
     }
 
-    pub(crate) fn bucket(&self, name: &str) -> Result<Arc<dyn ObjectStore>, StepError> {
-        Ok(Arc::new(FolderStore::open(self.places.bucket(name)).map_err(store_error)?))
+    pub(crate) fn bucket(&self, bucket: Bucket) -> Result<Arc<dyn ObjectStore>, StepError> {
+        self.buckets.get(&self.places, bucket)
     }
 
     pub(crate) fn configuration(&self) -> Result<AgentConfiguration, StepError> {
@@ -47,8 +70,8 @@ impl Instance {
         InstalledRecipes::read(&self.places.recipes(), trusted)
     }
 
-    pub(crate) fn identity(&self) -> Result<DataIdentity, StepError> {
-        DataIdentity::read(&self.places.identity())
+    pub(crate) async fn identity(&self) -> Result<DataIdentity, StepError> {
+        self.identity.obtain().await
     }
 
     /// What the programs of one action on one data store find around them.

@@ -18,8 +18,8 @@ use rekindle_domain::JobWork;
 use rekindle_domain::job::{Job, JobResult};
 use rekindle_step::{ErrorName, StepError};
 
-pub use instance::Instance;
 pub(crate) use instance::engine_action;
+pub use instance::{Instance, KnownOutside};
 pub use progress::Progress;
 pub use serve::{hello, serve};
 pub use update_configuration::admit_document;

@@ -15,13 +15,7 @@ pub(super) async fn run(instance: &Instance) -> Result<JobResult, StepError> {
     engine_action(instance, Action::Stop, None).await?;
     remove_folder(&places.staging())?;
     wipe(&places.expectations())?;
-    if let Err(error) = wipe(&places.identity()) {
-        // It was handed in from outside and lies in memory: whoever put it there may have made it unremovable.
-        tracing::warn!(
-            error = error.chain(),
-            "the data identity could not be removed; it goes with the memory"
-        );
-    }
+    instance.identity.forget();
     rustix::fs::sync();
     write_atomically(&places.sealed(), b"", 0o600)?;
     tracing::info!("sealed");

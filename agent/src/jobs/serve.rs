@@ -13,11 +13,13 @@ use super::{Instance, Progress, perform};
 use crate::AGENT_VERSION;
 use crate::api_client::{ApiClient, HeartbeatReport, Reception};
 use crate::files::{read_bounded, write_atomically};
-use crate::places::Places;
 use crate::state::State;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// So long an outcome is reported at least, also when the job's deadline has passed: as long as the states wait for a
+/// sign of life. An agent that gives up asks for work again, and answers the same job with the same result.
+const LAST_WORD: Duration = Duration::from_secs(120);
 
 /// Serves until the instance is sealed, and then asks it to power off.
 ///
@@ -47,7 +49,7 @@ async fn serve_one(instance: &Instance, api: &ApiClient) -> Result<bool, StepErr
 async fn greet(instance: &Instance, api: &ApiClient) {
     let mut pause = FIRST_PAUSE;
     loop {
-        let greeted = match hello(&instance.places) {
+        let greeted = match hello(instance) {
             Ok(hello) => api.hello(&hello).await,
             Err(error) => Err(error),
         };
@@ -73,7 +75,21 @@ async fn next_job(api: &ApiClient) -> Job {
     }
 }
 
+/// Reports until the orchestrator has taken it or does not want it, and says meanwhile that the agent is alive: the step
+/// that waits could not be told yet, and must not give up.
 async fn report(api: &ApiClient, job: &Job, outcome: &JobOutcome) {
+    let told = async {
+        tokio::select! {
+            () = tell(api, job, outcome) => {}
+            () = beat_after_work(api, job) => {}
+        }
+    };
+    if tokio::time::timeout(time_left(job).max(LAST_WORD), told).await.is_err() {
+        tracing::error!(job = %job.id, "the outcome was not taken before the job's deadline");
+    }
+}
+
+async fn tell(api: &ApiClient, job: &Job, outcome: &JobOutcome) {
     let mut pause = FIRST_PAUSE;
     loop {
         match api.outcome(&job.id.step, outcome).await {
@@ -93,14 +109,18 @@ async fn wait(pause: Duration) -> Duration {
 async fn work(instance: &Instance, api: &ApiClient, job: &Job) -> Option<JobOutcome> {
     tracing::info!(job = %job.id, work = job.work.name(), deadline = %job.deadline, "taken");
     let progress = Progress::default();
-    let left = Duration::try_from(job.deadline.duration_since(Timestamp::now())).unwrap_or_default();
     let result = tokio::select! {
-        result = tokio::time::timeout(left, perform(instance, job, &progress)) => {
+        result = tokio::time::timeout(time_left(job), perform(instance, job, &progress)) => {
             result.unwrap_or_else(|_| Err(too_late(&job.work)))
         }
         () = abandoned(api, job, &progress) => return None,
     };
     Some(outcome_of(job, result))
+}
+
+/// Until the job's deadline; nothing when that has passed.
+fn time_left(job: &Job) -> Duration {
+    Duration::try_from(job.deadline.duration_since(Timestamp::now())).unwrap_or_default()
 }
 
 fn too_late(work: &JobWork) -> StepError {
@@ -123,37 +143,56 @@ fn outcome_of(job: &Job, result: Result<JobResult, StepError>) -> JobOutcome {
 
 /// Beats until the orchestrator says that the job is not wanted any more.
 async fn abandoned(api: &ApiClient, job: &Job, progress: &Progress) {
-    let interval = Duration::from_secs(u64::from(job.heartbeat_seconds)) / 3;
-    let interval = interval.max(Duration::from_millis(200));
-    loop {
-        match api.heartbeat(&job.id.step, &HeartbeatReport::of(progress)).await {
-            Ok(Reception::Abandoned) => return,
-            Ok(Reception::Accepted) => {}
-            Err(error) => tracing::warn!(error = error.chain(), "a heartbeat was not taken"),
-        }
-        tokio::time::sleep(interval).await;
+    while beat(api, job, progress).await == Reception::Accepted {
+        tokio::time::sleep(interval(job)).await;
     }
+}
+
+/// Beats without an end: whether the outcome is wanted is for the answer to the outcome to say.
+async fn beat_after_work(api: &ApiClient, job: &Job) {
+    let progress = Progress::default();
+    loop {
+        tokio::time::sleep(interval(job)).await;
+        beat(api, job, &progress).await;
+    }
+}
+
+/// A heartbeat that was lost is no reason to stop the work.
+async fn beat(api: &ApiClient, job: &Job, progress: &Progress) -> Reception {
+    api.heartbeat(&job.id.step, &HeartbeatReport::of(progress)).await.unwrap_or_else(|error| {
+        tracing::warn!(error = error.chain(), "a heartbeat was not taken");
+        Reception::Accepted
+    })
+}
+
+fn interval(job: &Job) -> Duration {
+    let interval = Duration::from_secs(u64::from(job.heartbeat_seconds)) / 3;
+    interval.max(Duration::from_millis(200))
 }
 
 /// What the instance says of itself.
 ///
 /// # Errors
 /// When its state cannot be read.
-pub fn hello(places: &Places) -> Result<Hello, StepError> {
+pub fn hello(instance: &Instance) -> Result<Hello, StepError> {
+    let Instance { places, known, .. } = instance;
     let state = State::read(places)?;
     Ok(Hello {
         hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-        ip_address: own_address(),
+        ip_address: known.address.unwrap_or_else(own_address).to_string(),
         agent_version: AGENT_VERSION.to_owned(),
         applied: state.position(),
         revision: state.configuration.map(|configuration| configuration.revision),
-        ssh_key_names: ssh_key_names(&places.authorized_keys()),
+        ssh_key_names: match &known.ssh_key_names {
+            Some(names) => names.clone(),
+            None => ssh_key_names(&places.authorized_keys()),
+        },
     })
 }
 
-fn own_address() -> String {
+fn own_address() -> Ipv4Addr {
     let table = std::fs::read_to_string("/proc/net/fib_trie").unwrap_or_default();
-    local_addresses(&table).find(|address| !address.is_loopback()).unwrap_or(Ipv4Addr::LOCALHOST).to_string()
+    local_addresses(&table).find(|address| !address.is_loopback()).unwrap_or(Ipv4Addr::LOCALHOST)
 }
 
 /// The addresses that the kernel's routing table calls its own: a line with the address, then one that says `host LOCAL`.

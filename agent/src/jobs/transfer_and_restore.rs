@@ -15,6 +15,7 @@ use rekindle_store::ObjectStore;
 use tokio::sync::mpsc;
 
 use super::{Instance, Progress};
+use crate::buckets::Bucket;
 use crate::configuration::AgentConfiguration;
 use crate::error::{failed, system};
 use crate::files::{fresh_folder, remove, remove_folder, wipe, write_json};
@@ -95,7 +96,7 @@ struct Transfer<'a> {
 
 impl<'a> Transfer<'a> {
     async fn prepare(instance: &'a Instance, wanted: &[BackupId], state: &State) -> Result<Self, StepError> {
-        let (control, data) = (instance.bucket("control")?, instance.bucket("data")?);
+        let (control, data) = (instance.bucket(Bucket::Control)?, instance.bucket(Bucket::Data)?);
         let configuration = instance.configuration()?;
         let trusted = instance.trusted_keys()?;
         let recipes = instance.recipes(&trusted)?;
@@ -109,7 +110,7 @@ impl<'a> Transfer<'a> {
             let objects: Vec<SetObject> = set.objects().cloned().collect();
             check_presence(data.as_ref(), &objects).await?;
         }
-        let identity = instance.identity()?;
+        let identity = instance.identity().await?;
         Ok(Self { instance, data, configuration, recipes, identity, chain })
     }
 

@@ -8,6 +8,7 @@ use rekindle_domain::{ConfigurationDocument, Digest, ObjectKey, RevisionId, Serv
 use rekindle_step::{ErrorName, StepError};
 
 use super::Instance;
+use crate::buckets::Bucket;
 use crate::error::file;
 use crate::files::{read_bounded, write_atomically, write_json};
 use crate::keys::LONGEST_SIGNATURE_BYTES;
@@ -41,7 +42,7 @@ async fn read_document(
     revision: &RevisionId,
     applied: Option<&AppliedConfiguration>,
 ) -> Result<ConfigurationDocument, StepError> {
-    let control = instance.bucket("control")?;
+    let control = instance.bucket(Bucket::Control)?;
     let key = parsed_key(&service.configuration_key(revision))?;
     let signature_key = parsed_key(&format!("{key}.minisig"))?;
     let bytes = get(control.as_ref(), &key, LONGEST_DOCUMENT_BYTES).await?;

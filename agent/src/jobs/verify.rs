@@ -7,6 +7,7 @@ use rekindle_step::StepError;
 
 use super::Instance;
 use super::proof::{Findings, Phase, prove};
+use crate::buckets::Bucket;
 use crate::error::{failed, refused};
 use crate::files::{read_json, remove, write_json};
 use crate::recipe::{Action, Values, run_all};
@@ -39,10 +40,10 @@ async fn expected_of(instance: &Instance, backup_id: &BackupId) -> Result<Expect
     if let Some(kept) = kept.filter(|kept| kept.backup_id == *backup_id) {
         return Ok(kept);
     }
-    let (control, data) = (instance.bucket("control")?, instance.bucket("data")?);
+    let (control, data) = (instance.bucket(Bucket::Control)?, instance.bucket(Bucket::Data)?);
     let machine = instance.configuration()?.machine;
     let set = read_description(control.as_ref(), &instance.trusted_keys()?, &machine, backup_id).await?;
-    let expected = fetch_expectations(data.as_ref(), &set, &instance.identity()?).await?;
+    let expected = fetch_expectations(data.as_ref(), &set, &instance.identity().await?).await?;
     write_json(&instance.places.expectations(), &expected)?;
     Ok(expected)
 }

@@ -8,6 +8,8 @@
 
 mod command_line;
 mod configuration;
+mod installation;
+mod memory;
 mod postgres;
 mod refusals;
 mod serving;

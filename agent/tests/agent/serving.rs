@@ -1,6 +1,7 @@
 //! The agent's loop against an agent API over a Unix socket.
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -17,19 +18,29 @@ use rekindle_domain::job::{Hello, Job, JobOutcome, JobResult};
 use crate::world::{World, job};
 
 #[derive(Default)]
-struct Orchestrator {
-    jobs: VecDeque<Job>,
+pub struct Orchestrator {
+    pub jobs: VecDeque<Job>,
     greetings: Vec<Hello>,
     heartbeats: Vec<String>,
-    outcomes: Vec<(String, JobOutcome)>,
+    pub outcomes: Vec<(String, JobOutcome)>,
     /// Reports that are answered with an error first.
     stumbles: u32,
+    /// Outcomes are answered with an error until the agent has said once more that it is alive.
+    must_beat: bool,
+    refused: u32,
+    /// Outcomes of this step are answered as gone.
+    gone: Option<String>,
     unwanted: Option<String>,
 }
 
-type Shared = Arc<Mutex<Orchestrator>>;
+pub type Shared = Arc<Mutex<Orchestrator>>;
 
-async fn start(world: &World, orchestrator: &Shared) -> ApiClient {
+fn start(world: &World, orchestrator: &Shared) -> ApiClient {
+    ApiClient::new(listen(world, orchestrator))
+}
+
+/// Serves the agent API; the socket.
+pub fn listen(world: &World, orchestrator: &Shared) -> PathBuf {
     let socket = world.folder.path().join("api.sock");
     let listener = tokio::net::UnixListener::bind(&socket).unwrap();
     let router = Router::new()
@@ -39,7 +50,7 @@ async fn start(world: &World, orchestrator: &Shared) -> ApiClient {
         .route("/v1/jobs/{step}/outcome", post(reported))
         .with_state(orchestrator.clone());
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    ApiClient::new(socket)
+    socket
 }
 
 async fn greeted(State(state): State<Shared>, Json(hello): Json<Hello>) -> StatusCode {
@@ -66,6 +77,9 @@ async fn beaten(
 ) -> StatusCode {
     let mut state = state.lock().unwrap();
     state.heartbeats.push(step.clone());
+    if state.refused > 0 {
+        state.must_beat = false;
+    }
     if state.unwanted.as_ref() == Some(&step) { StatusCode::GONE } else { StatusCode::NO_CONTENT }
 }
 
@@ -79,8 +93,13 @@ async fn reported(
         state.stumbles -= 1;
         return StatusCode::INTERNAL_SERVER_ERROR;
     }
+    if state.must_beat {
+        state.refused += 1;
+        return StatusCode::SERVICE_UNAVAILABLE;
+    }
+    let is_gone = state.gone.as_ref() == Some(&step);
     state.outcomes.push((step, outcome));
-    StatusCode::NO_CONTENT
+    if is_gone { StatusCode::GONE } else { StatusCode::NO_CONTENT }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,7 +121,7 @@ async fn an_instance_greets_works_is_sealed_and_asks_to_be_powered_off() {
         .map(job)
         .into();
     }
-    let api = start(&world, &orchestrator).await;
+    let api = start(&world, &orchestrator);
     tokio::time::timeout(Duration::from_secs(60), serve(&builder, &api)).await.expect("it hangs").unwrap();
     let state = orchestrator.lock().unwrap();
     assert_eq!(state.greetings.len(), 1);
@@ -141,7 +160,7 @@ async fn a_failure_a_missed_deadline_and_an_abandoned_job_are_three_things() {
         wrong.id.step = "wrong".to_owned();
         state.jobs = [unwanted, late, wrong, job(JobWork::Seal)].into();
     }
-    let api = start(&world, &orchestrator).await;
+    let api = start(&world, &orchestrator);
     tokio::time::timeout(Duration::from_secs(60), serve(&builder, &api)).await.expect("it hangs").unwrap();
     let state = orchestrator.lock().unwrap();
     let named: Vec<(&str, &str)> = state
@@ -154,4 +173,35 @@ async fn a_failure_a_missed_deadline_and_an_abandoned_job_are_three_things() {
         })
         .collect();
     assert_eq!(named, [("late", "Agent.JobDeadline"), ("wrong", "Step.InputInvalid"), ("seal", "sealed")]);
+}
+
+/// A job that fails at once.
+fn wrong_job(step: &str) -> Job {
+    let mut wrong = job(JobWork::Boot);
+    step.clone_into(&mut wrong.id.step);
+    wrong.heartbeat_seconds = 1;
+    wrong
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outcome_that_could_not_be_delivered_is_reported_again_by_an_agent_that_beats() {
+    let world = World::sqlite();
+    world.fill(10);
+    let full = world.backup_id("full");
+    let builder = world.builder("builder");
+    crate::world::restore(&builder, &[&full], None).await.unwrap();
+    let orchestrator = Shared::default();
+    {
+        let mut state = orchestrator.lock().unwrap();
+        state.must_beat = true;
+        // What is answered as gone is not reported again, and the next job is done.
+        state.gone = Some("gone".to_owned());
+        state.jobs = [wrong_job("untold"), wrong_job("gone"), job(JobWork::Seal)].into();
+    }
+    let api = start(&world, &orchestrator);
+    tokio::time::timeout(Duration::from_secs(60), serve(&builder, &api)).await.expect("it hangs").unwrap();
+    let state = orchestrator.lock().unwrap();
+    let steps: Vec<&str> = state.outcomes.iter().map(|(step, _)| step.as_str()).collect();
+    assert_eq!(steps, ["untold", "gone", "seal"]);
+    assert!(state.refused > 0 && state.heartbeats.iter().any(|step| step == "untold"));
 }

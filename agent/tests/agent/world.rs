@@ -20,17 +20,24 @@ pub struct World {
     pub signing: SigningKey,
     pub identity: DataIdentity,
     data_store: String,
+    object_mebibytes: u32,
 }
 
 impl World {
     /// A world whose one data store is this TOML, in which `ROOT` stands for the root of each host.
     pub fn new(data_store: &str) -> Self {
+        Self::with_objects_of(1, data_store)
+    }
+
+    /// The same, with objects of this size in the store.
+    pub fn with_objects_of(object_mebibytes: u32, data_store: &str) -> Self {
         let world = Self {
             folder: tempfile::tempdir().unwrap(),
             machine: MachineKey::parse("acme/orders/database").unwrap(),
             signing: SigningKey::generate().unwrap(),
             identity: DataIdentity::generate(),
             data_store: data_store.to_owned(),
+            object_mebibytes,
         };
         for bucket in ["control", "data"] {
             std::fs::create_dir_all(world.folder.path().join("store").join(bucket)).unwrap();
@@ -68,8 +75,9 @@ impl World {
         let root = places.root().to_str().unwrap();
         std::fs::create_dir_all(places.inside("/srv")).unwrap();
         let text = format!(
-            "machine = \"{}\"\n[backup]\nobject_mebibytes = 1\n{}",
+            "machine = \"{}\"\n[backup]\nobject_mebibytes = {}\n{}",
             self.machine,
+            self.object_mebibytes,
             self.data_store.replace("ROOT", root)
         );
         write(&places.configuration(), text.as_bytes());

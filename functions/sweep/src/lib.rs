@@ -1,8 +1,11 @@
 //! Finishes what nobody finished: runs whose execution was stopped, timed out or died, leases of closed runs, reports
-//! that are owed, questions past their deadline, and backup sets whose event was lost.
+//! that are owed, answers that were lost, agents that fell silent, questions past their deadline, and backup sets whose
+//! event was lost.
 //!
 //! Each call does the one next thing about each run and may be repeated at any time. When nothing is due it costs one
 //! query for unfinished runs and one listing for each machine.
+
+mod jobs;
 
 use std::sync::Arc;
 
@@ -19,7 +22,7 @@ use rekindle_function_request_approval::{approval_task, decide};
 use rekindle_planning::sweep::ExecutionStanding;
 use rekindle_planning::{SweepAction, sweep_action};
 use rekindle_step::{
-    CallbackError, Clock, ErrorName, ExecutionState, JobAnswer, Step, StepContext, StepError, Workflow,
+    CallbackError, Clock, ErrorName, ExecutionState, Step, StepContext, StepError, Workflow,
 };
 use serde::{Deserialize, Serialize};
 
@@ -96,7 +99,7 @@ impl Sweep {
         match sweep_action(run, standing, keeps_replicas, settling_time, self.clock.now()) {
             SweepAction::Leave if standing == ExecutionStanding::Running => {
                 self.decide_again(run).await?;
-                self.answer_again(run).await
+                self.answer_jobs(run).await
             }
             SweepAction::Leave => Ok(None),
             SweepAction::StartExecution => self.start(run).await,
@@ -180,18 +183,7 @@ impl Sweep {
         }
     }
 
-    /// A result whose callback was lost is sent again: the stored outcome is the truth.
-    async fn answer_again(&self, run: &Run) -> Result<Option<String>, StepError> {
-        let mut answered = 0_usize;
-        for job in self.register.jobs_of_run(&run.run_id).await.map_err(StepError::from)? {
-            let Some(outcome) = &job.outcome else { continue };
-            let told = JobAnswer::to(outcome).deliver(self.workflow.as_ref(), job.token.as_str()).await;
-            answered += usize::from(told.is_ok());
-        }
-        Ok((answered > 0).then(|| format!("sent {answered} lost answers again")))
-    }
-
-    /// So is a decision whose callback was lost: an approved recovery must not wait for a day.
+    /// A decision whose callback was lost is sent again: an approved recovery must not wait for a day.
     async fn decide_again(&self, run: &Run) -> Result<(), StepError> {
         let Some(plan_id) = &run.plan_id else { return Ok(()) };
         let id = approval_task(&run.run_id, plan_id);

@@ -32,6 +32,14 @@ pub enum AgentApiError {
         /// The step that it named.
         step: String,
     },
+    /// The outcome is stored, and the waiting step could not be told: to be reported again.
+    #[error("the outcome of {step:?} is stored, and the step that waits for it could not be told")]
+    WorkflowUnavailable {
+        /// The step.
+        step: String,
+        /// What the workflow engine said.
+        source: CallbackError,
+    },
     /// The register refused, or did not answer.
     #[error("the register could not be used")]
     Register(#[from] RegisterError),
@@ -65,7 +73,8 @@ impl AgentApi {
     /// An agent has started: records what it says, and completes its instance's Boot job.
     ///
     /// # Errors
-    /// [`AgentApiError::Unbound`] for an instance that nobody bound.
+    /// [`AgentApiError::Unbound`] for an instance that nobody bound, [`AgentApiError::WorkflowUnavailable`] when the
+    /// agent has to greet again.
     pub async fn hello(&self, caller: &InstanceId, hello: &Hello) -> Result<(), AgentApiError> {
         self.bound(caller).await?;
         let hello = plain_hello(hello);
@@ -128,17 +137,34 @@ impl AgentApi {
         let progress =
             progress.map(|progress| Progress { unit: plain(&progress.unit, LONGEST_NAME), ..progress });
         let beat = self.register.heartbeat_job(caller, step, progress, self.clock.now()).await;
-        let record = beat.map_err(|error| match error {
-            RegisterError::JobGone { .. } => gone(caller, step),
-            error => error.into(),
-        })?;
-        match self.workflow.send_task_heartbeat(record.token.as_str()).await {
-            Ok(()) => Ok(()),
-            Err(CallbackError::Gone) => self.still_wanted(caller, &record).await,
+        match beat {
+            Ok(record) if self.forward(&record).await => Ok(()),
+            Ok(record) => self.still_wanted(caller, &record).await,
+            Err(RegisterError::JobGone { .. }) => self.still_untold(caller, step).await,
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether the waiting step may have heard that the agent is alive; not when nobody waits.
+    async fn forward(&self, record: &JobRecord) -> bool {
+        let Some(token) = record.awaited_token() else { return false };
+        match self.workflow.send_task_heartbeat(token.as_str()).await {
+            Ok(()) => true,
+            Err(CallbackError::Gone) => false,
             Err(error) => {
                 tracing::warn!(job = %record.job.id, %error, "a heartbeat was not forwarded");
-                Ok(())
+                true
             }
+        }
+    }
+
+    /// An agent whose outcome is stored goes on beating until the waiting step was told: it must not be given up
+    /// meanwhile.
+    async fn still_untold(&self, caller: &InstanceId, step: &str) -> Result<(), AgentApiError> {
+        let record = self.register.job_of_instance(caller, step).await?;
+        match record.filter(|record| record.outcome.is_some()) {
+            Some(record) if self.forward(&record).await => Ok(()),
+            _ => Err(gone(caller, step)),
         }
     }
 
@@ -155,7 +181,8 @@ impl AgentApi {
     /// A job of the caller ended. The first outcome is stored and counts; the waiting step is answered with it.
     ///
     /// # Errors
-    /// [`AgentApiError::JobGone`] when it has no such job.
+    /// [`AgentApiError::JobGone`] when it has no such job, [`AgentApiError::WorkflowUnavailable`] when it has to be
+    /// reported again.
     pub async fn outcome(
         &self,
         caller: &InstanceId,
@@ -171,17 +198,18 @@ impl AgentApi {
         self.finish(&record, &outcome).await
     }
 
-    /// Stores the outcome, then tells the step. A lost call is no error: what is stored is the truth, and the step finds
-    /// it when it is entered again, or the sweep sends it again.
+    /// Stores the outcome, then tells the step. Where the step cannot be told now, the agent reports again: the sweep would
+    /// tell it too, and the agent is sooner.
     async fn finish(&self, record: &JobRecord, outcome: &JobOutcome) -> Result<(), AgentApiError> {
         let stored = self.register.finish_job(&record.job.id, outcome, self.clock.now()).await?;
-        let Some(outcome) = &stored.outcome else { return Ok(()) };
-        let told = JobAnswer::to(outcome).deliver(self.workflow.as_ref(), stored.token.as_str()).await;
-        match told {
-            Ok(()) | Err(CallbackError::Gone) => {}
-            Err(error) => tracing::warn!(job = %stored.job.id, %error, "the result of a job was not told"),
+        let (Some(outcome), Some(token)) = (&stored.outcome, stored.awaited_token()) else { return Ok(()) };
+        match JobAnswer::to(outcome).deliver(self.workflow.as_ref(), token.as_str()).await {
+            Ok(()) | Err(CallbackError::Gone) => Ok(()),
+            Err(source) => Err(AgentApiError::WorkflowUnavailable {
+                step: plain(&stored.job.id.step, LONGEST_NAME),
+                source,
+            }),
         }
-        Ok(())
     }
 
     async fn bound(&self, caller: &InstanceId) -> Result<(), AgentApiError> {

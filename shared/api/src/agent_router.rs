@@ -9,7 +9,8 @@
 //!
 //! Errors are `application/problem+json` with a `code` that does not change: `caller-unknown` and `unbound-instance`
 //! (403), `job-gone` (410), `body-unreadable` and `query-invalid` (400), `body-too-large` (413), `not-found` (404),
-//! `method-not-allowed` (405), `register-unavailable` (503, ask again) and `internal` (500).
+//! `method-not-allowed` (405), `register-unavailable` (503, ask again), `workflow-unavailable` (503, the outcome is stored
+//! and the step that waits for it is not told: report it again) and `internal` (500).
 
 use std::time::Duration;
 

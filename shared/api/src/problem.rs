@@ -7,6 +7,7 @@ use rekindle_step::StepError;
 use serde::Serialize;
 
 use crate::agent::AgentApiError;
+use crate::operator::OperatorApiError;
 
 /// What went wrong, for the agent's log. It holds nothing that the agent did not know before.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +71,15 @@ impl From<AgentApiError> for Problem {
             AgentApiError::JobGone { .. } => {
                 Self::new(StatusCode::GONE, "job-gone", "The job is not wanted any more", detail)
             }
+            AgentApiError::WorkflowUnavailable { source, .. } => {
+                tracing::warn!(%source, detail, "a waiting step was not told");
+                Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "workflow-unavailable",
+                    "The waiting step could not be told",
+                    "The outcome is stored. Report it again in a moment.",
+                )
+            }
             AgentApiError::Register(error) => {
                 let error = StepError::from(error);
                 tracing::warn!(error = error.chain(), "the agent API could not use the register");
@@ -92,6 +102,13 @@ impl Problem {
         }
         let detail = "The orchestrator's log says why.";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The orchestrator failed", detail)
+    }
+}
+
+impl From<OperatorApiError> for Problem {
+    fn from(OperatorApiError { code, detail }: OperatorApiError) -> Self {
+        let status = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Self::new(status, code.as_str(), code.title(), detail)
     }
 }
 

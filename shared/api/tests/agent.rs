@@ -325,6 +325,7 @@ async fn an_agent_whose_job_is_gone_is_told_so() {
     assert_eq!(refused(fixture.router(), outcome).await, (410, "job-gone".to_owned()));
     fixture.post("seal", JobWork::Seal).await;
     fixture.api.outcome(&fixture.instance, "seal", sealed()).await.unwrap();
+    fixture.set(Mood::Gone);
     assert_eq!(refused(fixture.router(), heartbeat()).await, (410, "job-gone".to_owned()));
 }
 
@@ -367,14 +368,56 @@ async fn an_outcome_is_stored_once_and_told_each_time() {
 }
 
 #[tokio::test]
-async fn a_lost_callback_loses_no_result() {
-    for mood in [Mood::Gone, Mood::Unavailable] {
-        let fixture = fixture().await;
-        let job = fixture.post("seal", JobWork::Seal).await;
-        fixture.set(mood);
-        fixture.api.outcome(&fixture.instance, "seal", sealed()).await.unwrap();
-        assert_eq!(fixture.stored(&job).await, Some(sealed()));
-    }
+async fn an_outcome_that_nobody_waits_for_is_stored_and_taken() {
+    let fixture = fixture().await;
+    let job = fixture.post("seal", JobWork::Seal).await;
+    fixture.set(Mood::Gone);
+    fixture.api.outcome(&fixture.instance, "seal", sealed()).await.unwrap();
+    assert_eq!(fixture.stored(&job).await, Some(sealed()));
+}
+
+#[tokio::test]
+async fn an_outcome_that_could_not_be_told_is_stored_and_asked_for_again() {
+    let fixture = fixture().await;
+    let job = fixture.post("seal", JobWork::Seal).await;
+    fixture.set(Mood::Unavailable);
+    let outcome = || post("/v1/jobs/seal/outcome", serde_json::to_string(&sealed()).unwrap());
+    assert_eq!(refused(fixture.router(), outcome()).await, (503, "workflow-unavailable".to_owned()));
+    assert_eq!(fixture.stored(&job).await, Some(sealed()));
+    // The agent goes on beating, and the state that waits hears it.
+    fixture.set(Mood::Listening);
+    fixture.told();
+    let (status, _, _) = send(fixture.router(), post("/v1/jobs/seal/heartbeat", "{}")).await;
+    assert_eq!(status, StatusCode::NO_CONTENT);
+    assert_eq!(fixture.told(), vec![Told::Heartbeat(TOKEN.to_owned())]);
+    let (status, _, _) = send(fixture.router(), outcome()).await;
+    assert_eq!(status, StatusCode::NO_CONTENT);
+    assert_eq!(fixture.told(), vec![Told::Success(TOKEN.to_owned(), json!({"kind": "sealed"}))]);
+}
+
+#[tokio::test]
+async fn a_greeting_that_could_not_be_told_is_asked_for_again() {
+    let fixture = fixture().await;
+    fixture.post("start-instance", JobWork::Boot).await;
+    fixture.set(Mood::Unavailable);
+    let greeting = || post("/v1/hello", serde_json::to_string(&hello()).unwrap());
+    assert_eq!(refused(fixture.router(), greeting()).await, (503, "workflow-unavailable".to_owned()));
+    fixture.set(Mood::Listening);
+    assert_eq!(send(fixture.router(), greeting()).await.0, StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
+async fn a_token_under_which_nobody_waits_is_not_used_again() {
+    let fixture = fixture().await;
+    let job = fixture.post("seal", JobWork::Seal).await;
+    let record = fixture.register.job(&job.id).await.unwrap().unwrap();
+    fixture.register.forget_token(&record).await.unwrap();
+    // The run is open, and the step may be entered again: the work still counts.
+    fixture.api.heartbeat(&fixture.instance, "seal", None).await.unwrap();
+    fixture.api.outcome(&fixture.instance, "seal", sealed()).await.unwrap();
+    assert_eq!((fixture.stored(&job).await, fixture.told()), (Some(sealed()), vec![]));
+    let error = fixture.api.heartbeat(&fixture.instance, "seal", None).await.unwrap_err();
+    assert!(matches!(error, AgentApiError::JobGone { .. }), "{error:?}");
 }
 
 #[tokio::test]

@@ -8,7 +8,9 @@ pub mod refresh;
 pub mod retry;
 pub mod sweep;
 
-pub use recovery::{RecoveryRequest, RecoverySituation, RecoveryUnplannable, plan_recovery};
+pub use recovery::{
+    RecoveryRequest, RecoverySituation, RecoveryUnplannable, TargetImageRefusal, plan_recovery,
+};
 pub use refresh::{KnownSet, MachineSituation, Work, find_work};
 pub use retry::{Admission, PastFailures, admit};
-pub use sweep::{SweepAction, sweep_action};
+pub use sweep::{SWEEP_INTERVAL, SignsOfLife, SweepAction, silent_since, sweep_action};

@@ -1,13 +1,17 @@
 //! What a recovery starts: which proven image of which machine, in which order, and what that will take.
 
+mod target;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use rekindle_domain::plan::{FallbackImage, NotRecoverable, ServiceRecovery};
 use rekindle_domain::{
     ApprovalPolicy, BackupId, Image, MachineKey, MachineRecovery, RecoveryKind, RecoveryPlan, RunId, Seconds,
-    Service, ServiceId, ServiceKey, Wave,
+    Service, ServiceId, ServiceKey, TargetImage, Wave,
 };
+
+pub use target::TargetImageRefusal;
 
 /// EC2 answers this many launch requests at once, then [`LAUNCHES_PER_SECOND`] (EC2 API throttling, RunInstances
 /// request bucket of an account and region).
@@ -34,6 +38,8 @@ pub struct RecoveryRequest {
     pub services: Vec<ServiceId>,
     /// Recover to the newest image at or before this instant; none means the newest.
     pub at_or_before: Option<Timestamp>,
+    /// Recover this image of the one service that is asked for, and no other; none means the newest.
+    pub target: Option<TargetImage>,
 }
 
 /// What is known of a service.
@@ -61,6 +67,9 @@ pub enum RecoveryUnplannable {
     /// Nothing can be recovered.
     #[error("{}", sentences(.0))]
     NothingProven(Vec<NotRecoverable>),
+    /// The image that was named cannot be recovered.
+    #[error(transparent)]
+    TargetImage(#[from] TargetImageRefusal),
 }
 
 fn names(services: &[ServiceId]) -> String {
@@ -74,12 +83,15 @@ fn sentences(causes: &[NotRecoverable]) -> String {
 /// Makes the plan. Every choice is made here; whoever carries it out makes none.
 ///
 /// # Errors
-/// When a service is unknown, when services wait for each other, and when no image of any of them is proven.
+/// When a service is unknown, when services wait for each other, when no image of any of them is proven, and when the
+/// image that was named is not one to recover.
 pub fn plan_recovery(
     request: &RecoveryRequest,
     situations: &[RecoverySituation],
     now: Timestamp,
 ) -> Result<RecoveryPlan, RecoveryUnplannable> {
+    let narrowed = target::narrowed(request, situations)?;
+    let situations = narrowed.as_deref().unwrap_or(situations);
     let chosen = chosen_services(request, situations)?;
     let order = waves_of(&chosen)?;
     let mut not_recoverable = Vec::new();
@@ -324,11 +336,11 @@ mod tests {
 
     use super::*;
 
-    fn at(second: i64) -> Timestamp {
+    pub(super) fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn situation(name: &str, machines: &[&str], depends_on: &[&str]) -> RecoverySituation {
+    pub(super) fn situation(name: &str, machines: &[&str], depends_on: &[&str]) -> RecoverySituation {
         let key = ServiceKey {
             customer_id: CustomerId::parse("acme").unwrap(),
             service_id: ServiceId::parse(name).unwrap(),
@@ -364,7 +376,7 @@ mod tests {
         }
     }
 
-    fn with_image(
+    pub(super) fn with_image(
         mut situation: RecoverySituation,
         machine: &str,
         name: &str,
@@ -397,7 +409,7 @@ mod tests {
         situation
     }
 
-    fn request() -> RecoveryRequest {
+    pub(super) fn request() -> RecoveryRequest {
         RecoveryRequest {
             run_id: RunId::mint(),
             kind: RecoveryKind::Disaster,
@@ -406,6 +418,7 @@ mod tests {
             declared_at: at(1000),
             services: vec![],
             at_or_before: None,
+            target: None,
         }
     }
 

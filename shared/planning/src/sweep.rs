@@ -4,7 +4,24 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use rekindle_domain::{Flow, Run, RunState};
+use rekindle_domain::{Flow, JobWork, Run, RunState};
+
+/// How often the sweep comes, unless its host is told otherwise.
+///
+/// A callback that was lost is sent again by the next sweep, and that has to be before the state gives its agent up: two
+/// sweeps fit into the shortest HeartbeatSeconds of the state machines. A minute is also the shortest schedule that AWS
+/// offers, and costs about two cents a month there.
+pub const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How long a state waits for a sign of an agent that has a job: HeartbeatSeconds of these states.
+pub const LONGEST_SILENCE_AT_WORK: SignedDuration = SignedDuration::from_mins(2);
+
+/// How long a state waits for an instance that boots, of which nothing is heard until it is there: HeartbeatSeconds of
+/// the states that wait for a greeting.
+pub const LONGEST_SILENT_BOOT: SignedDuration = SignedDuration::from_mins(15);
+
+/// So much longer waits the sweep: the engine's own heartbeat time-out comes first, where the engine has one.
+const SILENCE_MARGIN: SignedDuration = SignedDuration::from_mins(2);
 
 /// How the run's execution stands, as the workflow engine says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +98,37 @@ pub fn is_settled(run: &Run, settling_time: Duration, now: Timestamp) -> bool {
         (None, _) | (_, None) => true,
         (Some(empty), Some(intent)) => !is_younger_than(empty.max(intent), settling, now),
     }
+}
+
+/// When an agent that owes an outcome was heard of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SignsOfLife {
+    /// When its job was posted: nothing can be heard about it before.
+    pub posted_at: Timestamp,
+    /// When it took the job.
+    pub taken_at: Option<Timestamp>,
+    /// When it last said that it goes on.
+    pub last_heartbeat_at: Option<Timestamp>,
+    /// When it last said that it had started.
+    pub greeted_at: Option<Timestamp>,
+}
+
+impl SignsOfLife {
+    fn last(&self) -> Timestamp {
+        let later = [self.taken_at, self.last_heartbeat_at, self.greeted_at];
+        later.into_iter().flatten().fold(self.posted_at, Timestamp::max)
+    }
+}
+
+/// Since when an agent that owes an outcome is silent; none while that is not too long. The workflow engine should have
+/// noticed long before: this is for engines that never fire a heartbeat time-out.
+pub fn silent_since(work: &JobWork, signs: &SignsOfLife, now: Timestamp) -> Option<Timestamp> {
+    let ceiling = match work {
+        JobWork::Boot => LONGEST_SILENT_BOOT,
+        _ => LONGEST_SILENCE_AT_WORK,
+    };
+    let last = signs.last();
+    (!is_younger_than(last, ceiling + SILENCE_MARGIN, now)).then_some(last)
 }
 
 fn is_younger_than(instant: Timestamp, age: SignedDuration, now: Timestamp) -> bool {
@@ -198,5 +246,37 @@ mod tests {
             sweep_action(&run(RunState::Ended), ExecutionStanding::Terminal, false, SETTLING, at(1)),
             SweepAction::Report
         );
+    }
+    const POSTED: SignsOfLife = SignsOfLife {
+        posted_at: Timestamp::UNIX_EPOCH,
+        taken_at: None,
+        last_heartbeat_at: None,
+        greeted_at: None,
+    };
+
+    #[test]
+    fn an_agent_is_silent_when_the_engine_should_have_noticed_long_ago() {
+        assert_eq!(silent_since(&JobWork::Seal, &POSTED, at(239)), None);
+        assert_eq!(silent_since(&JobWork::Seal, &POSTED, at(240)), Some(at(0)));
+        assert_eq!(silent_since(&JobWork::Boot, &POSTED, at(1_019)), None);
+        assert_eq!(silent_since(&JobWork::Boot, &POSTED, at(1_020)), Some(at(0)));
+    }
+
+    #[test]
+    fn the_latest_sign_of_life_counts() {
+        for signs in [
+            SignsOfLife { posted_at: at(100), ..POSTED },
+            SignsOfLife { taken_at: Some(at(100)), ..POSTED },
+            SignsOfLife { taken_at: Some(at(10)), last_heartbeat_at: Some(at(100)), ..POSTED },
+            SignsOfLife { greeted_at: Some(at(100)), last_heartbeat_at: Some(at(50)), ..POSTED },
+        ] {
+            assert_eq!(silent_since(&JobWork::Activate, &signs, at(339)), None, "{signs:?}");
+            assert_eq!(silent_since(&JobWork::Activate, &signs, at(340)), Some(at(100)), "{signs:?}");
+        }
+    }
+
+    #[test]
+    fn the_engine_comes_first_by_two_sweeps() {
+        assert!(SILENCE_MARGIN.unsigned_abs() >= 2 * SWEEP_INTERVAL);
     }
 }

@@ -229,8 +229,9 @@ impl Agent {
             }
         };
         let is_sealed = matches!(outcome, JobOutcome::Succeeded { result: JobResult::Sealed });
-        while !self.tell(&job.id.step, outcome.clone()).await {
-            sleep(Duration::from_secs(5)).await;
+        tokio::select! {
+            () = self.tell(&job.id.step, &outcome) => {}
+            () = self.beat(&job.id.step) => {}
         }
         if is_sealed {
             self.instance.power_off();
@@ -239,21 +240,36 @@ impl Agent {
 
     /// Says that it goes on; ends when nobody wants the work any more.
     async fn beat_until_gone(&self, step: &str) {
-        loop {
-            if let Some(api) = self.agents.api() {
-                let told = api.heartbeat(&self.instance.instance_id, step, None).await;
-                if matches!(told, Err(AgentApiError::JobGone { .. })) {
-                    return;
-                }
-            }
+        while self.is_wanted(step).await {
             sleep(HEARTBEAT).await;
         }
     }
 
-    async fn tell(&self, step: &str, outcome: JobOutcome) -> bool {
-        let Some(api) = self.agents.api() else { return false };
-        let told = api.outcome(&self.instance.instance_id, step, outcome).await;
-        matches!(told, Ok(()) | Err(AgentApiError::JobGone { .. }))
+    /// Says without an end that it goes on.
+    async fn beat(&self, step: &str) {
+        loop {
+            sleep(HEARTBEAT).await;
+            self.is_wanted(step).await;
+        }
+    }
+
+    async fn is_wanted(&self, step: &str) -> bool {
+        let Some(api) = self.agents.api() else { return true };
+        let told = api.heartbeat(&self.instance.instance_id, step, None).await;
+        !matches!(told, Err(AgentApiError::JobGone { .. }))
+    }
+
+    /// Reports until the outcome was taken, or nobody wants it.
+    async fn tell(&self, step: &str, outcome: &JobOutcome) {
+        loop {
+            if let Some(api) = self.agents.api() {
+                let told = api.outcome(&self.instance.instance_id, step, outcome.clone()).await;
+                if matches!(told, Ok(()) | Err(AgentApiError::JobGone { .. })) {
+                    return;
+                }
+            }
+            sleep(Duration::from_secs(5)).await;
+        }
     }
 
     async fn carry_out(&self, job: &Job) -> JobOutcome {

@@ -1,7 +1,8 @@
 //! What goes wrong in a Task, and how: around the invocation of its step, and around the answers to its token.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -102,12 +103,32 @@ struct Struck {
     states: Vec<(String, String)>,
 }
 
+/// What becomes of the first answer to every token.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum FirstAnswers {
+    /// They arrive.
+    #[default]
+    Arrive,
+    /// They are taken, and nobody hears them.
+    AreLost,
+    /// The workflow engine cannot be reached.
+    AreRefused,
+}
+
+#[derive(Debug, Default)]
+struct Answers {
+    first: FirstAnswers,
+    tokens: BTreeSet<String>,
+    failures: Vec<String>,
+}
+
 /// Carries out a strike. It strikes one run only: the first that comes to the state.
 #[derive(Default)]
 pub struct Faults {
     strike: Mutex<Option<Strike>>,
     struck: Mutex<Struck>,
     late: AtomicUsize,
+    answers: Mutex<Answers>,
     surroundings: Mutex<Option<Arc<dyn Surroundings>>>,
 }
 
@@ -120,6 +141,25 @@ impl Faults {
     /// Strikes from now on.
     pub fn arm(&self, strike: Strike) {
         *self.strike.lock().unwrap_or_else(PoisonError::into_inner) = Some(strike);
+    }
+
+    /// What becomes of the first answer to every token from now on.
+    pub fn let_first_answers(&self, first: FirstAnswers) {
+        self.answers().first = first;
+    }
+
+    /// How many tokens lost their first answer.
+    pub fn first_answers_lost(&self) -> usize {
+        self.answers().tokens.len()
+    }
+
+    /// The names of the errors that waiting Tasks were told, or were to be told.
+    pub fn failures_told(&self) -> Vec<String> {
+        self.answers().failures.clone()
+    }
+
+    fn answers(&self) -> std::sync::MutexGuard<'_, Answers> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How often it has struck.
@@ -196,9 +236,28 @@ pub struct FaultyInvoker {
     pub faults: Arc<Faults>,
     /// Runs the steps.
     pub inner: Arc<dyn TaskInvoker>,
+    /// An engine that is told all the time that the work behind every token goes on: it never fires a heartbeat
+    /// time-out, as some engines never do.
+    pub never_silent: Option<Arc<OnceLock<Arc<dyn Workflow>>>>,
 }
 
+/// How often an engine that must not fire a heartbeat time-out is told that the work goes on.
+const PULSE: Duration = Duration::from_secs(30);
+
 impl FaultyInvoker {
+    fn keep_alive(&self, invocation: &Invocation) {
+        let Some(workflow) = self.never_silent.clone() else { return };
+        let Some(token) = invocation.payload["task_token"].as_str().map(str::to_owned) else { return };
+        tokio::spawn(async move {
+            while let Some(workflow) = workflow.get() {
+                tokio::time::sleep(PULSE).await;
+                if workflow.send_task_heartbeat(&token).await.is_err() {
+                    break;
+                }
+            }
+        });
+    }
+
     async fn run(&self, invocation: Invocation) -> Result<Value, TaskError> {
         let answer = self.inner.invoke(invocation).await;
         self.faults.surroundings().step_has_run();
@@ -280,6 +339,7 @@ impl FaultyInvoker {
 #[async_trait]
 impl TaskInvoker for FaultyInvoker {
     async fn invoke(&self, invocation: Invocation) -> Result<Value, TaskError> {
+        self.keep_alive(&invocation);
         match self.faults.meet(&invocation) {
             Some((strike, time)) => self.strike(&strike, time, invocation).await,
             None => self.run(invocation).await,
@@ -296,6 +356,21 @@ pub struct LossyWorkflow {
 }
 
 impl LossyWorkflow {
+    /// What becomes of an answer instead of its arrival; none for one that arrives.
+    fn fate(&self, token: &str) -> Option<Result<(), CallbackError>> {
+        let mut answers = self.faults.answers();
+        let fate = match answers.first {
+            FirstAnswers::Arrive => None,
+            FirstAnswers::AreLost => Some(Ok(())),
+            FirstAnswers::AreRefused => Some(Err(CallbackError::Unavailable("no connection".to_owned()))),
+        };
+        if fate.is_some() && answers.tokens.insert(token.to_owned()) {
+            return fate;
+        }
+        drop(answers);
+        self.loses(token).then_some(Ok(()))
+    }
+
     /// Whether this answer is lost: the first one to the token that was struck.
     fn loses(&self, token: &str) -> bool {
         if self.faults.strike().is_none_or(|strike| strike.fault != Fault::CallbackLost) {
@@ -329,15 +404,16 @@ impl Workflow for LossyWorkflow {
     }
 
     async fn send_task_success(&self, token: &str, output: Value) -> Result<(), CallbackError> {
-        if self.loses(token) {
-            return Ok(());
+        if let Some(fate) = self.fate(token) {
+            return fate;
         }
         self.inner.send_task_success(token, output).await
     }
 
     async fn send_task_failure(&self, token: &str, error: &str, cause: &str) -> Result<(), CallbackError> {
-        if self.loses(token) {
-            return Ok(());
+        self.faults.answers().failures.push(error.to_owned());
+        if let Some(fate) = self.fate(token) {
+            return fate;
         }
         self.inner.send_task_failure(token, error, cause).await
     }

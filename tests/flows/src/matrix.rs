@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rekindle_cloud_sim::{SNAPSHOT, VOLUME};
-use rekindle_domain::RunId;
+use rekindle_domain::{Outcome, RunId};
 use rekindle_embedded_host::load_flows;
 use rekindle_flow::{EventType, Integration, Seconds, TaskOutline};
 use serde_json::json;
@@ -140,7 +140,7 @@ pub fn violations_with(scenario: Scenario, place: &Place, fault: Fault, variatio
         finish(&world).await;
         let mut found = violations(&world, &before).await;
         if is_survived(fault, place) {
-            found.extend(not_as_if_nothing_had_happened(&world, scenario, &run_id).await);
+            found.extend(not_as_if_nothing_had_happened(&world, scenario, place, &run_id).await);
         }
         if world.faults.times() == 0 {
             found.push("the fault never struck".to_owned());
@@ -160,14 +160,23 @@ fn is_survived(fault: Fault, place: &Place) -> bool {
         Fault::TransientTwice | Fault::AnswerLost | Fault::DeliveredTwice => true,
         Fault::TimedOutBeforeALateEffect => place.task.integration == Integration::LambdaInvoke,
         // The sweep has to come before the state gives up.
-        Fault::CallbackLost => place.patience() > 2 * SWEEP_INTERVAL,
+        Fault::CallbackLost => place.patience() >= 2 * SWEEP_INTERVAL,
         _ => false,
     }
 }
 
-async fn not_as_if_nothing_had_happened(world: &World, scenario: Scenario, run_id: &RunId) -> Option<String> {
+async fn not_as_if_nothing_had_happened(
+    world: &World,
+    scenario: Scenario,
+    place: &Place,
+    run_id: &RunId,
+) -> Option<String> {
     let report = world.register.report(run_id).await.unwrap()?;
     let wanted = scenario.outcome();
+    // A refresh that hangs before it has the lease may find that the sweep started another one meanwhile.
+    if place.task.function_name == "plan-refresh" && report.outcome == Outcome::Coalesced {
+        return None;
+    }
     (report.outcome != wanted)
         .then(|| format!("ended as {} and not as {wanted}: {}", report.outcome, report.cause))
 }

@@ -31,7 +31,11 @@ use backups::{Backups, Taken};
 use process::Process;
 
 /// How often the sweep comes.
-pub const SWEEP_INTERVAL: Duration = Duration::from_mins(5);
+pub const SWEEP_INTERVAL: Duration = rekindle_planning::SWEEP_INTERVAL;
+/// How often it comes when that has been going on for long: nothing is hurried any more, and a late sweep has to do.
+const LATE_SWEEP_INTERVAL: Duration = Duration::from_mins(5);
+/// How long it comes in time.
+const SWEEPS_IN_TIME: Duration = Duration::from_mins(20);
 /// When a case that is not quiet by then has failed.
 pub const PATIENCE: Duration = Duration::from_hours(48);
 /// How long the process is dead before it is started again.
@@ -52,6 +56,8 @@ pub struct Variation {
     pub breakage: Option<Breakage>,
     /// Puts something between the product and the cloud.
     pub wrap_cloud: Option<WrapCloud>,
+    /// The engine never fires a heartbeat time-out.
+    pub without_heartbeat_time_outs: bool,
     /// What the cloud is like, besides its seed.
     pub behaviour: Behaviour,
 }
@@ -137,14 +143,16 @@ impl World {
             epoch: self.clock.now(),
         };
         let (for_steps, for_answers) = (self.faults.clone(), self.faults.clone());
-        let workflow = Arc::new(OnceLock::new());
+        let workflow: Arc<OnceLock<Arc<dyn Workflow>>> = Arc::new(OnceLock::new());
+        let never_silent = self.variation.without_heartbeat_time_outs.then(|| workflow.clone());
         let wrap_step = self.variation.breakage.as_ref().map(|breakage| breakage(&ports, workflow.clone()));
         let options = Options {
             jitter_seed: Some(self.variation.seed),
             observer: Some(self.executions.clone()),
             wrap_step,
             wrap_invoker: Some(Arc::new(move |inner| {
-                Arc::new(FaultyInvoker { faults: for_steps.clone(), inner })
+                let never_silent = never_silent.clone();
+                Arc::new(FaultyInvoker { faults: for_steps.clone(), inner, never_silent })
             })),
             wrap_workflow: Some(Arc::new(move |inner| {
                 Arc::new(LossyWorkflow { faults: for_answers.clone(), inner })
@@ -210,6 +218,7 @@ impl World {
             reason: "the data centre is on fire".to_owned(),
             declared_at: self.clock.now(),
             at_or_before: None,
+            target: None,
         }
     }
 
@@ -266,7 +275,8 @@ impl World {
                 "not quiet after two days: {}",
                 self.unrest().await.join("; ")
             );
-            tokio::time::sleep(SWEEP_INTERVAL).await;
+            let in_time = begun.elapsed() < SWEEPS_IN_TIME;
+            tokio::time::sleep(if in_time { SWEEP_INTERVAL } else { LATE_SWEEP_INTERVAL }).await;
         }
     }
 

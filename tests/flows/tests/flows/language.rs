@@ -1,8 +1,11 @@
 //! What every Task of every flow must say.
 
+use std::time::Duration;
+
 use rekindle_embedded_host::load_flows;
 use rekindle_flow::{Integration, Seconds, TaskOutline};
 use rekindle_flow_tests::matrix::{Place, places};
+use rekindle_planning::sweep::{LONGEST_SILENCE_AT_WORK, LONGEST_SILENT_BOOT, SWEEP_INTERVAL};
 use rekindle_step::ErrorName;
 
 /// Names that no step of ours answers with: Step Functions and Lambda do.
@@ -82,6 +85,35 @@ fn every_callback_but_a_persons_has_a_heartbeat() {
         let waits = task.integration == Integration::LambdaInvokeWaitForTaskToken;
         let asks_a_person = task.function_name == "request-approval";
         assert_eq!(task.heartbeat_seconds.is_some(), waits && !asks_a_person, "{:?}", task.path);
+    }
+}
+
+/// Every HeartbeatSeconds, with the step that the state invokes.
+fn heartbeats() -> Vec<(String, Duration)> {
+    let of = |place: Place| match place.task.heartbeat_seconds {
+        Some(Seconds::Fixed(seconds)) => Some((place.task.function_name, Duration::from_secs(seconds))),
+        _ => None,
+    };
+    let heartbeats: Vec<_> = places().into_iter().filter_map(of).collect();
+    assert!(!heartbeats.is_empty(), "no state has a heartbeat");
+    heartbeats
+}
+
+/// A callback that was lost is sent again before the state gives its agent up.
+#[test]
+fn two_sweeps_fit_into_every_heartbeat() {
+    for (step, heartbeat) in heartbeats() {
+        assert!(2 * SWEEP_INTERVAL <= heartbeat, "the sweep comes too late for {step}");
+    }
+}
+
+/// The sweep gives an agent up by the ceilings of the states, and later than they do.
+#[test]
+fn the_sweep_knows_how_long_states_wait_for_a_sign_of_life() {
+    for (step, heartbeat) in heartbeats() {
+        let waits_for_a_boot = ["start-instance", "recover"].contains(&step.as_str());
+        let known = if waits_for_a_boot { LONGEST_SILENT_BOOT } else { LONGEST_SILENCE_AT_WORK };
+        assert_eq!(heartbeat, known.unsigned_abs(), "{step}");
     }
 }
 

@@ -2,6 +2,7 @@
 //! a cloud without capacity, and people who say no or nothing.
 
 mod arrivals;
+mod callbacks;
 mod people;
 mod recoveries;
 pub mod refreshes;
