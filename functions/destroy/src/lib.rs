@@ -12,12 +12,14 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use rekindle_cloud::{CloudError, CloudProvider, InstanceState, Resource};
 use rekindle_cmdb::{Register, Released};
-use rekindle_domain::{Flow, ImageId, Intent, IntentKind, MachineKey, Outcome, Run, RunId, RunState};
+use rekindle_domain::{ImageId, Intent, IntentKind, Outcome, Run, RunId, RunState};
 use rekindle_planning::ending::{held_against_the_work, outcome_of};
 use rekindle_planning::retry::pause_after;
 use rekindle_planning::sweep::is_settled;
 use rekindle_step::{Clock, Step, StepContext, StepError, Workflow};
 use serde::{Deserialize, Serialize};
+
+pub use rekindle_requests::refresh::start_refresh;
 
 /// The step.
 pub struct Destroy {
@@ -221,23 +223,5 @@ impl Destroy {
             self.register.release_lease(&run.run_id, self.clock.now()).await.map_err(StepError::from)?;
         let Released::HandedOver { successor, machine } = released else { return Ok(()) };
         start_refresh(self.workflow.as_ref(), &successor, &machine).await
-    }
-}
-
-/// Starts a refresh; one that runs already under this id is the same refresh.
-///
-/// # Errors
-/// Transient, when the workflow engine cannot be reached: the sweep starts what was recorded and never begun.
-pub async fn start_refresh(
-    workflow: &dyn Workflow,
-    run_id: &RunId,
-    machine: &MachineKey,
-) -> Result<(), StepError> {
-    let input = serde_json::json!({ "machine": machine });
-    match workflow.start_execution(Flow::RefreshImage.state_machine(), run_id.as_str(), input).await {
-        Ok(()) | Err(rekindle_step::StartError::AlreadyExists(_)) => Ok(()),
-        Err(error) => {
-            Err(StepError::transient(format!("the refresh {run_id} could not be started")).because(error))
-        }
     }
 }

@@ -1,19 +1,15 @@
 //! Makes the plan of a recovery, stores it, and names it by its digest. Nothing is started before it was shown.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use rekindle_cmdb::Register;
-use rekindle_domain::{
-    CustomerId, Flow, MachineKey, PlanId, RecoveryKind, RecoveryPlan, Run, RunId, RunState, Seconds, Service,
-    ServiceId, ServiceKey,
-};
+use rekindle_domain::{Flow, MachineKey, PlanId, RecoveryPlan, Run, RunId, RunState, Seconds, ServiceKey};
 use rekindle_planning::deadline::run_deadline;
-use rekindle_planning::{RecoveryRequest, RecoverySituation, RecoveryUnplannable, plan_recovery};
 use rekindle_step::{Clock, ErrorName, Step, StepContext, StepError};
 use serde::{Deserialize, Serialize};
+
+pub use rekindle_requests::recovery::{PlanError, Request, plan, preview};
 
 /// The step.
 pub struct PlanRecovery {
@@ -23,26 +19,6 @@ pub struct PlanRecovery {
     pub clock: Arc<dyn Clock>,
     /// How long the flow waits between two looks at the provider.
     pub poll_seconds: u64,
-}
-
-/// What a person or a schedule asks for: the input of the execution.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Request {
-    /// Disaster or rehearsal.
-    pub kind: RecoveryKind,
-    /// Whose services.
-    pub customer_id: CustomerId,
-    /// Which services; empty means all of the customer.
-    pub services: Vec<ServiceId>,
-    /// Who asks.
-    pub requested_by: String,
-    /// In their own words.
-    pub reason: String,
-    /// When the disaster was declared; recovery time is measured from here.
-    pub declared_at: Timestamp,
-    /// Recover to the newest images at or before this instant.
-    pub at_or_before: Option<Timestamp>,
 }
 
 /// What the state machine passes.
@@ -120,61 +96,6 @@ impl PlanRecovery {
             Some(plan_id) => self.register.plan(plan_id).await.map_err(StepError::from),
             None => Ok(None),
         }
-    }
-}
-
-/// The plan that a recovery would carry out if it was declared now. Nothing is stored and nothing is started.
-///
-/// # Errors
-/// When a service is unknown, services wait for each other, or nothing is proven: the sentence names the newest
-/// failed verdict.
-pub async fn preview(
-    register: &Register,
-    request: &Request,
-    run_id: &RunId,
-    now: Timestamp,
-) -> Result<RecoveryPlan, StepError> {
-    let services = register.services(&request.customer_id).await.map_err(StepError::from)?;
-    let mut situations = Vec::new();
-    for service in services {
-        situations.push(situation(register, service).await?);
-    }
-    let wanted = RecoveryRequest {
-        run_id: run_id.clone(),
-        kind: request.kind,
-        requested_by: request.requested_by.clone(),
-        reason: request.reason.clone(),
-        declared_at: request.declared_at,
-        services: request.services.clone(),
-        at_or_before: request.at_or_before,
-    };
-    plan_recovery(&wanted, &situations, now).map_err(unplannable)
-}
-
-async fn situation(register: &Register, service: Service) -> Result<RecoverySituation, StepError> {
-    let mut images = BTreeMap::new();
-    let mut newest_failures = BTreeMap::new();
-    for machine in &service.machines {
-        let key = service.key.machine(machine.machine_id.clone());
-        images.insert(key.clone(), register.images(&key).await.map_err(StepError::from)?);
-        let state = register.machine_state(&key).await.map_err(StepError::from)?;
-        if let Some(failure) = state.newest_failure {
-            newest_failures.insert(key, format!("{} ({}, {})", failure.cause, failure.error, failure.at));
-        }
-    }
-    let measured_start = register.measured_start(&service.key).await.map_err(StepError::from)?;
-    Ok(RecoverySituation { service, images, newest_failures, measured_start })
-}
-
-fn unplannable(error: RecoveryUnplannable) -> StepError {
-    match error {
-        RecoveryUnplannable::UnknownService(_) => {
-            StepError::new(ErrorName::UnknownService, error.to_string()).next_step("Check the service's name")
-        }
-        RecoveryUnplannable::Circle(_) => {
-            StepError::permanent(error.to_string()).next_step("Remove one of the dependencies")
-        }
-        RecoveryUnplannable::NothingProven(_) => StepError::new(ErrorName::NoProvenImage, error.to_string()),
     }
 }
 

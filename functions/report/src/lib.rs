@@ -11,13 +11,15 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use rekindle_cmdb::Register;
 use rekindle_domain::{
-    CustomerId, Digest, Flow, HumanTask, HumanTaskStatus, MachineKey, ObjectKey, Outcome, RecoveryKind,
-    Report, Run, RunId,
+    CustomerId, Digest, Flow, HumanTask, HumanTaskStatus, MachineKey, Outcome, RecoveryKind, Report, Run,
+    RunId,
 };
 use rekindle_planning::ending::outcome_of;
 use rekindle_step::{Clock, Step, StepContext, StepError};
 use rekindle_store::ObjectStore;
 use serde::{Deserialize, Serialize};
+
+pub use rekindle_requests::reports::report_key;
 
 /// How long the question about a failed recovery stays open. Its replicas are kept longer: until somebody ends it.
 const DECISION_DEADLINE: SignedDuration = SignedDuration::from_hours(24 * 365);
@@ -198,15 +200,6 @@ impl WriteReport {
         }
         Ok(())
     }
-}
-
-/// Where a report lies in the control bucket.
-///
-/// # Errors
-/// Never for ids that were parsed; the type asks for it.
-pub fn report_key(customer_id: &str, run_id: &RunId, ending: &str) -> Result<ObjectKey, StepError> {
-    ObjectKey::parse(&format!("customers/{customer_id}/reports/{run_id}.{ending}"))
-        .map_err(|error| StepError::permanent("the report has no place in the store").because(error))
 }
 
 /// A run that never opened has made nothing and is known to nobody: its execution's own ending says all there is.

@@ -4,12 +4,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use jiff::Timestamp;
-use rekindle_cmdb::Register;
-use rekindle_domain::report::StepRecord;
-use rekindle_domain::{MachineKey, RunId};
 use rekindle_flow::{Invocation, TaskError, TaskInvoker};
-use rekindle_step::{Clock, StepContext, StepError};
+use rekindle_step::{DynamicStep, StepContext};
+use rekindle_step_host::{Envelope, Failure, Recorder, answer};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
@@ -21,15 +18,14 @@ const DIED: &str = "Lambda.Unknown";
 /// Runs steps.
 pub struct StepInvoker {
     functions: Functions,
-    register: Register,
-    clock: Arc<dyn Clock>,
+    recorder: Recorder,
     running: Mutex<JoinSet<()>>,
 }
 
 impl StepInvoker {
-    /// With the steps and the register that keeps their records.
-    pub fn new(functions: Functions, register: Register, clock: Arc<dyn Clock>) -> Self {
-        Self { functions, register, clock, running: Mutex::new(JoinSet::new()) }
+    /// With the steps and whoever records them.
+    pub fn new(functions: Functions, recorder: Recorder) -> Self {
+        Self { functions, recorder, running: Mutex::new(JoinSet::new()) }
     }
 
     /// Stops every step where it stands.
@@ -37,82 +33,44 @@ impl StepInvoker {
         self.running.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
     }
 
-    /// Runs the step in a task of its own, so that it goes on when its state has given up, and a panic ends only it.
-    async fn run_apart(&self, invocation: Invocation) -> Result<Value, TaskError> {
-        let Some(step) = self.functions.get(&invocation.function_name) else {
-            let cause = format!("there is no function {}", invocation.function_name);
-            return Err(TaskError::new("Lambda.ResourceNotFoundException", cause));
-        };
-        let context = StepContext { state: invocation.state.clone(), retry_count: invocation.retry_count };
-        let (answer, answered) = tokio::sync::oneshot::channel();
-        let payload = invocation.payload;
+    /// Runs the step in a task of its own, so that it goes on when its state has given up.
+    async fn run_apart(
+        &self,
+        step: Arc<dyn DynamicStep>,
+        payload: Value,
+        context: StepContext,
+    ) -> Result<Value, Failure> {
+        let (sender, answered) = tokio::sync::oneshot::channel();
         {
             let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
             while running.try_join_next().is_some() {}
             running.spawn(async move {
                 // Nobody may be waiting any more; the effect counts, not the answer.
-                let _ = answer.send(step.invoke(payload, &context).await);
+                let _ = sender.send(answer(step.as_ref(), payload, &context).await);
             });
         }
         match answered.await {
-            Ok(Ok(output)) => Ok(output),
-            Ok(Err(error)) => Err(named(&error)),
-            Err(_dropped) => Err(TaskError::new(DIED, "the function died before it answered")),
+            Ok(answer) => answer.map_err(|error| Failure::from(&error)),
+            Err(_dropped) => Err(Failure {
+                error: DIED.to_owned(),
+                cause: "the function died before it answered".to_owned(),
+            }),
         }
     }
-
-    async fn record(
-        &self,
-        subject: Subject,
-        state: String,
-        started_at: Timestamp,
-        error: Option<&TaskError>,
-    ) {
-        let Some(run_id) = subject.run_id else { return };
-        let record = StepRecord {
-            name: state,
-            machine: subject.machine,
-            started_at,
-            finished_at: Some(self.clock.now()),
-            error: error.map(|error| error.error.clone()),
-            detail: error.map(|error| error.cause.clone()),
-        };
-        // The record is for people; the run does not fail for the want of it.
-        if let Err(error) = self.register.record_step(&run_id, &record).await {
-            tracing::warn!(%run_id, state = record.name, %error, "a step was not recorded");
-        }
-    }
-}
-
-fn named(error: &StepError) -> TaskError {
-    TaskError::new(error.name.as_str(), error.chain())
 }
 
 #[async_trait]
 impl TaskInvoker for StepInvoker {
     async fn invoke(&self, invocation: Invocation) -> Result<Value, TaskError> {
-        let subject = Subject::of(&invocation.payload);
-        let state = invocation.state.clone();
-        let started_at = self.clock.now();
-        let result = self.run_apart(invocation).await;
-        self.record(subject, state, started_at, result.as_ref().err()).await;
-        result
-    }
-}
-
-/// What an invocation is about, as far as its payload says.
-struct Subject {
-    run_id: Option<RunId>,
-    machine: Option<MachineKey>,
-}
-
-impl Subject {
-    fn of(payload: &Value) -> Self {
-        let run_id = payload.pointer("/run_id").or_else(|| payload.pointer("/plan/run_id"));
-        let machine = payload.pointer("/machine").or_else(|| payload.pointer("/plan/machine"));
-        Self {
-            run_id: run_id.and_then(Value::as_str).and_then(|text| RunId::parse(text).ok()),
-            machine: machine.and_then(|machine| serde_json::from_value(machine.clone()).ok()),
-        }
+        let Some(step) = self.functions.get(&invocation.function_name) else {
+            let cause = format!("there is no function {}", invocation.function_name);
+            return Err(TaskError::new("Lambda.ResourceNotFoundException", cause));
+        };
+        let envelope = Envelope::open(invocation.payload, step.name());
+        let begun = self.recorder.begin(&envelope);
+        let context = StepContext { state: envelope.state, retry_count: invocation.retry_count };
+        let result = self.run_apart(step, envelope.payload, context).await;
+        self.recorder.finish(begun, result.as_ref().err()).await;
+        result.map_err(|failure| TaskError::new(failure.error, failure.cause))
     }
 }

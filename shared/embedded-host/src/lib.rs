@@ -22,6 +22,7 @@ use rekindle_flow::{Execution, HistoryObserver, Runner, RunnerOptions, TaskInvok
 use rekindle_function_plan_recovery::Request;
 use rekindle_instances::AgentJobs;
 use rekindle_step::{Clock, DynamicStep, StepContext, StepError, Workflow};
+use rekindle_step_host::Recorder;
 use rekindle_store::ObjectStore;
 
 pub use agents::serve_agent;
@@ -100,11 +101,8 @@ impl EmbeddedHost {
         let jobs = agent_jobs(&ports, workflow.clone(), &agents);
         let functions =
             functions::Functions::new(&ports, &workflow, jobs, poll_seconds, options.wrap_step.as_ref());
-        let invoker = Arc::new(invoker::StepInvoker::new(
-            functions.clone(),
-            ports.register.clone(),
-            ports.clock.clone(),
-        ));
+        let recorder = Recorder::new(ports.register.clone(), ports.clock.clone());
+        let invoker = Arc::new(invoker::StepInvoker::new(functions.clone(), recorder));
         let outer: Arc<dyn TaskInvoker> = match &options.wrap_invoker {
             Some(wrap) => wrap(invoker.clone()),
             None => invoker.clone(),

@@ -1,0 +1,171 @@
+//! What a function is made of: each part is made when it is asked for, once.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use rekindle_aws_calls::LogCalls;
+use rekindle_cloud::CloudProvider;
+use rekindle_cmdb::Register;
+use rekindle_instances::AgentJobs;
+use rekindle_step::{Clock, StepError, SystemClock, Workflow};
+use rekindle_store::ObjectStore;
+use rekindle_store_s3::S3Store;
+
+use crate::environment::{CONTROL_BUCKET, Environment, REGION, STATE_MACHINES, TABLE};
+use crate::workflow::{StateMachines, StepFunctions};
+
+/// How long a flow waits between two looks at EC2: a look costs a state transition, and instances and images take
+/// minutes.
+pub const POLL_SECONDS: u64 = 15;
+
+const CONNECT: Duration = Duration::from_secs(3);
+/// EC2 takes up to ten seconds to accept an instance. Without a limit a lost connection would last as long as the
+/// function may.
+const ATTEMPT: Duration = Duration::from_secs(20);
+const OPERATION: Duration = Duration::from_secs(60);
+const ATTEMPTS: u32 = 4;
+
+/// What steps and routers are made of.
+pub struct Host {
+    environment: Environment,
+    aws: SdkConfig,
+    clock: Arc<dyn Clock>,
+    register: OnceLock<Register>,
+    control: OnceLock<Arc<dyn ObjectStore>>,
+    workflow: OnceLock<Arc<dyn Workflow>>,
+}
+
+impl Host {
+    /// The host of this environment. Nothing is asked of AWS yet.
+    ///
+    /// # Errors
+    /// When the region is not said.
+    pub async fn new(environment: Environment) -> Result<Self, StepError> {
+        let region = Region::new(environment.required(REGION)?);
+        Ok(Self {
+            aws: configuration(region).await,
+            environment,
+            clock: Arc::new(SystemClock),
+            register: OnceLock::new(),
+            control: OnceLock::new(),
+            workflow: OnceLock::new(),
+        })
+    }
+
+    /// The register in the table `REKINDLE_TABLE`.
+    ///
+    /// # Errors
+    /// When the variable is missing.
+    pub fn register(&self) -> Result<Register, StepError> {
+        once(&self.register, || {
+            let table = self.environment.required(TABLE)?;
+            let config = aws_sdk_dynamodb::config::Builder::from(&self.aws).interceptor(LogCalls).build();
+            Ok(Register::new(aws_sdk_dynamodb::Client::from_conf(config), table))
+        })
+    }
+
+    /// The control bucket `REKINDLE_CONTROL_BUCKET`.
+    ///
+    /// # Errors
+    /// When the variable is missing.
+    pub fn control(&self) -> Result<Arc<dyn ObjectStore>, StepError> {
+        once(&self.control, || {
+            let config = aws_sdk_s3::config::Builder::from(&self.aws).interceptor(LogCalls);
+            Ok(Arc::new(S3Store::new(config, self.control_bucket()?)))
+        })
+    }
+
+    /// The control bucket's name.
+    ///
+    /// # Errors
+    /// When the variable is missing.
+    pub fn control_bucket(&self) -> Result<String, StepError> {
+        self.environment.required(CONTROL_BUCKET)
+    }
+
+    /// The state machines under `REKINDLE_STATE_MACHINES`.
+    ///
+    /// # Errors
+    /// When the variable is missing, or is no beginning of an ARN.
+    pub fn workflow(&self) -> Result<Arc<dyn Workflow>, StepError> {
+        once(&self.workflow, || {
+            let machines = StateMachines::parse(STATE_MACHINES, &self.environment.required(STATE_MACHINES)?)?;
+            Ok(Arc::new(StepFunctions::new(&self.aws, machines)))
+        })
+    }
+
+    /// What gives agents their jobs. Agents look for them: nobody in another process can wake them.
+    ///
+    /// # Errors
+    /// As [`Host::register`] and [`Host::workflow`].
+    pub fn agent_jobs(&self) -> Result<AgentJobs, StepError> {
+        Ok(AgentJobs::new(self.register()?, self.workflow()?, self.clock()))
+    }
+
+    /// The cloud, made by whoever knows one: this crate knows none, so that only functions that reach EC2 are linked
+    /// with it.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn cloud<E>(
+        &self,
+        make: impl FnOnce(&SdkConfig, &dyn Fn(&str) -> Option<String>) -> Result<Arc<dyn CloudProvider>, E>,
+    ) -> Result<Arc<dyn CloudProvider>, StepError>
+    where
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        make(&self.aws, &|name| self.environment.text(name))
+            .map_err(|error| StepError::permanent("the cloud cannot be reached as configured").because(error))
+    }
+
+    /// The time.
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        self.clock.clone()
+    }
+
+    /// Region, credentials, endpoints and limits of every client. Whoever makes one adds
+    /// [`rekindle_aws_calls::LogCalls`] to it.
+    pub fn aws(&self) -> &SdkConfig {
+        &self.aws
+    }
+
+    /// What the function is told.
+    pub fn environment(&self) -> &Environment {
+        &self.environment
+    }
+}
+
+impl std::fmt::Debug for Host {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Host").finish_non_exhaustive()
+    }
+}
+
+/// Lambda says region and credentials in the environment (AWS, "Using Lambda environment variables"), so that nothing
+/// is looked for anywhere else: the instance metadata service, which Lambda does not have, would be waited for.
+async fn configuration(region: Region) -> SdkConfig {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT)
+        .operation_attempt_timeout(ATTEMPT)
+        .operation_timeout(OPERATION)
+        .build();
+    aws_config::defaults(BehaviorVersion::latest())
+        .region(region)
+        .credentials_provider(EnvironmentVariableCredentialsProvider::new())
+        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+        .timeout_config(timeouts)
+        .load()
+        .await
+}
+
+fn once<T: Clone>(cell: &OnceLock<T>, make: impl FnOnce() -> Result<T, StepError>) -> Result<T, StepError> {
+    if let Some(made) = cell.get() {
+        return Ok(made.clone());
+    }
+    let made = make()?;
+    Ok(cell.get_or_init(|| made).clone())
+}
