@@ -29,7 +29,7 @@ pub use image::{Image, ImageVerdict, Lineage};
 pub use job::{Job, JobId, JobOutcome, JobStatus, JobWork};
 pub use object_key::{ObjectKey, ObjectKeyError};
 pub use outcome::Outcome;
-pub use plan::{ApprovalPolicy, MachineRecovery, RecoveryKind, RecoveryPlan, RefreshPlan, Wave};
+pub use plan::{ApprovalPolicy, MachineRecovery, RecoveryKind, RecoveryPlan, RefreshPlan, TargetImage, Wave};
 pub use quantity::{Bytes, Seconds};
 pub use report::Report;
 pub use run::{Flow, Intent, IntentKind, Run, RunState};

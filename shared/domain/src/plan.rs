@@ -52,6 +52,16 @@ pub enum RecoveryKind {
     Rehearsal,
 }
 
+/// A certain registered image that is to be recovered, in place of the newest one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TargetImage {
+    /// The image.
+    pub image_id: ImageId,
+    /// The name of the SSH key that opens the replicas; none means the service's own.
+    pub ssh_key_name: Option<String>,
+}
+
 /// Whether a recovery waits for a person.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

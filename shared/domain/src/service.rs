@@ -57,6 +57,17 @@ pub struct Machine {
     pub zones: Vec<String>,
 }
 
+impl Machine {
+    /// Stands for the base image of a machine that has none yet: a service is onboarded before its customer can build
+    /// one, since the image holds names that onboarding gives out.
+    pub const NO_BASE_IMAGE: &str = "none";
+
+    /// Whether somebody has named the base image.
+    pub fn has_base_image(&self) -> bool {
+        self.base_image.as_str() != Self::NO_BASE_IMAGE
+    }
+}
+
 /// What the business asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

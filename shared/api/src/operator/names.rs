@@ -1,0 +1,123 @@
+//! The names that onboarding gives out, and what is still to be done before a service is protected.
+
+use rekindle_cmdb::RegisterError;
+use rekindle_domain::{CustomerId, Digest, Machine, MachineKey, Service, ServiceKey};
+use serde::Serialize;
+
+use super::OperatorApi;
+
+/// The longest part of a name that comes from the customer's: IAM takes role names of 64 characters.
+const LONGEST_PART: usize = 40;
+
+/// Names that the customer's account uses. They follow from the service's name, so that they are the same whenever and
+/// wherever they are asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Names {
+    /// Where the service's objects lie, in either bucket.
+    pub object_prefix: String,
+    /// The key that protects the customer's data.
+    pub key_alias: String,
+    /// The role of builders and replicas.
+    pub instance_role: String,
+    /// The role of the agent that takes the backups.
+    pub backup_role: String,
+    /// The name under which the customer's SSH public key is imported.
+    pub ssh_key_name: String,
+}
+
+impl Names {
+    /// The names of a service.
+    pub fn of(service: &ServiceKey) -> Self {
+        let customer = shortened(&service.customer_id);
+        Self {
+            object_prefix: format!("customers/{}/services/{}/", service.customer_id, service.service_id),
+            key_alias: format!("alias/rekindle-{}-data", service.customer_id),
+            instance_role: format!("rekindle-{customer}-instance"),
+            backup_role: format!("rekindle-{customer}-backup"),
+            ssh_key_name: format!("rekindle-{}-{}", service.customer_id, service.service_id),
+        }
+    }
+}
+
+/// Two long names with the same beginning stay apart by the digest.
+fn shortened(customer: &CustomerId) -> String {
+    let text = customer.as_str();
+    if text.len() <= LONGEST_PART {
+        return text.to_owned();
+    }
+    format!("{}-{}", &text[..LONGEST_PART - 13], Digest::of(text.as_bytes()).short())
+}
+
+impl OperatorApi {
+    /// What is still to be done, one sentence each.
+    pub(super) async fn missing(&self, service: &Service) -> Result<Vec<String>, RegisterError> {
+        let mut missing = missing_of(service);
+        for needed in &service.depends_on {
+            let key = ServiceKey { service_id: needed.clone(), ..service.key.clone() };
+            if self.register.service(&key).await?.is_none() {
+                missing.push(format!("It depends on {needed}, which is not onboarded."));
+            }
+        }
+        for machine in &service.machines {
+            let key = service.key.machine(machine.machine_id.clone());
+            if !self.has_backup(&key).await? {
+                missing.push(format!("No backup of {} has landed: take a full backup.", key.machine_id));
+            }
+        }
+        Ok(missing)
+    }
+
+    /// Whoever has an image had a backup: only then the sets need not be read.
+    async fn has_backup(&self, machine: &MachineKey) -> Result<bool, RegisterError> {
+        let has_image = self.register.machine_state(machine).await?.newest.is_some();
+        Ok(has_image || !self.register.sets(machine).await?.is_empty())
+    }
+}
+
+fn missing_of(service: &Service) -> Vec<String> {
+    let mut missing = Vec::new();
+    if service.signing_keys.is_empty() {
+        missing.push("No signing key is named: without one, no backup is accepted.".to_owned());
+    }
+    if service.ssh_key_name.is_empty() {
+        let name = Names::of(&service.key).ssh_key_name;
+        missing.push(format!(
+            "No key pair is named: import the customer's SSH public key as {name}, and name it as ssh_key_name."
+        ));
+    }
+    for machine in service.machines.iter().filter(|machine| !machine.has_base_image()) {
+        missing.push(no_base_image(machine));
+    }
+    if service.configuration.is_none() {
+        missing.push("No configuration is published: images hold what their base image holds.".to_owned());
+    }
+    missing
+}
+
+fn no_base_image(machine: &Machine) -> String {
+    format!("No base image of {} is named: its first image cannot be built.", machine.machine_id)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use rekindle_domain::ServiceId;
+
+    use super::*;
+
+    fn names(customer: &str) -> Names {
+        let customer_id = CustomerId::parse(customer).unwrap();
+        Names::of(&ServiceKey { customer_id, service_id: ServiceId::parse(&"s".repeat(63)).unwrap() })
+    }
+
+    #[test]
+    fn names_fit_their_providers_and_stay_apart() {
+        let (one, other) = (names(&"c".repeat(63)), names(&format!("{}d", "c".repeat(62))));
+        for name in [&one.instance_role, &one.backup_role] {
+            assert!(name.len() <= 64, "{name}");
+        }
+        assert!(one.ssh_key_name.len() <= 255 && one.key_alias.len() <= 256);
+        assert_ne!(one.instance_role, other.instance_role);
+        assert_eq!(names("acme").instance_role, "rekindle-acme-instance");
+    }
+}
