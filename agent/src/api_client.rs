@@ -1,6 +1,7 @@
-//! The agent API over a Unix socket: instances pull, nobody pushes into them.
+//! The agent API: instances pull, nobody pushes into them. It is behind a socket that is mounted into the instance, or on
+//! AWS behind HTTPS and signatures.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -21,7 +22,14 @@ const LONGEST_ANSWER_BYTES: usize = 1024 * 1024;
 /// Speaks to the agent API.
 #[derive(Debug, Clone)]
 pub struct ApiClient {
-    socket: PathBuf,
+    transport: Transport,
+}
+
+#[derive(Debug, Clone)]
+enum Transport {
+    Socket(PathBuf),
+    #[cfg(feature = "aws")]
+    Signed(crate::aws::SignedApi),
 }
 
 /// Whether the orchestrator still wants what the agent is doing.
@@ -67,7 +75,13 @@ impl HeartbeatReport {
 impl ApiClient {
     /// A client for the API behind this socket.
     pub fn new(socket: impl Into<PathBuf>) -> Self {
-        Self { socket: socket.into() }
+        Self { transport: Transport::Socket(socket.into()) }
+    }
+
+    /// A client for the API on AWS.
+    #[cfg(feature = "aws")]
+    pub fn signed(api: crate::aws::SignedApi) -> Self {
+        Self { transport: Transport::Signed(api) }
     }
 
     /// Says that the instance is up.
@@ -144,21 +158,34 @@ impl ApiClient {
         path: &str,
         body: Vec<u8>,
     ) -> Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>> {
-        let stream = UnixStream::connect(&self.socket).await?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        let driving = AbortOnDrop(tokio::spawn(connection));
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(hyper::header::HOST, "agent-api")
-            .header(hyper::header::CONTENT_TYPE, "application/json")
-            .body(Full::new(Bytes::from(body)))?;
-        let response = sender.send_request(request).await?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), LONGEST_ANSWER_BYTES).collect().await?.to_bytes();
-        drop(driving);
-        Ok((status, body))
+        match &self.transport {
+            Transport::Socket(socket) => over_socket(socket, method, path, body).await,
+            #[cfg(feature = "aws")]
+            Transport::Signed(api) => api.exchange(method, path, body, LONGEST_ANSWER_BYTES).await,
+        }
     }
+}
+
+async fn over_socket(
+    socket: &Path,
+    method: Method,
+    path: &str,
+    body: Vec<u8>,
+) -> Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>> {
+    let stream = UnixStream::connect(socket).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let driving = AbortOnDrop(tokio::spawn(connection));
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(hyper::header::HOST, "agent-api")
+        .header(hyper::header::CONTENT_TYPE, "application/json")
+        .body(Full::new(Bytes::from(body)))?;
+    let response = sender.send_request(request).await?;
+    let status = response.status();
+    let body = Limited::new(response.into_body(), LONGEST_ANSWER_BYTES).collect().await?.to_bytes();
+    drop(driving);
+    Ok((status, body))
 }
 
 struct AbortOnDrop(tokio::task::JoinHandle<Result<(), hyper::Error>>);

@@ -4,27 +4,23 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
-use rekindle_domain::BackupId;
 use rekindle_step::{ErrorName, StepError};
-use rekindle_store::{FolderStore, ObjectStore};
 
-use crate::api_client::ApiClient;
-use crate::backup::{BackupRequest, BackupSummary, KindWish, take};
-use crate::configuration::AgentConfiguration;
+use crate::back_up::{BackupArguments, back_up};
 use crate::engine::postgres::PostgresCommand;
 use crate::engine::sqlite::SqliteCommand;
-use crate::error::{failed, file, system};
+use crate::error::{failed, system};
 use crate::files::{read_bounded, write_atomically};
-use crate::jobs::{Instance, serve};
-use crate::keys::{DataIdentity, LONGEST_SIGNATURE_BYTES, Recipient, SigningKey, TrustedKeys};
+use crate::install::InstallArguments;
+use crate::jobs::Instance;
+use crate::keys::{DataIdentity, LONGEST_SIGNATURE_BYTES, SigningKey, TrustedKeys};
 use crate::places::Places;
 use crate::produce::produce;
 use crate::recipe::last_line_of;
-use crate::transfer::store_error;
-use crate::{engine, init, logging, run_as};
+use crate::run::RunArguments;
+use crate::{engine, init, install, logging, run_as};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -32,6 +28,7 @@ Examples:
   rekindle-agent sign recipe.toml --signing-key signing.key
   rekindle-agent backup --signing-key /run/rekindle/secrets/signing.key --recipient age1… \\
       --control /run/rekindle/store/control --data /run/rekindle/store/data --json
+  rekindle-agent install --root /mnt/image --config agent.toml --trusted-keys keys --recipes recipes
   rekindle-agent run
 
 Exit codes:
@@ -56,11 +53,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Inside an instance: pull jobs and do them until the instance is sealed.
-    Run {
-        /// The socket of the agent API, where it is not at its usual place.
-        #[arg(long)]
-        socket: Option<PathBuf>,
-    },
+    Run(RunArguments),
     /// On a production host: start the engines and programs, keep them running, stop them on SIGTERM.
     Produce,
     /// On a production host: take one backup.
@@ -90,6 +83,11 @@ enum Command {
         #[arg(long)]
         trusted_keys: Option<PathBuf>,
     },
+    /// Lay the agent down in a machine or in the root folder of an image: program, unit, configuration, keys, recipes.
+    Install(InstallArguments),
+    /// Encrypt a data identity with a key of KMS, for one machine.
+    #[cfg(feature = "aws")]
+    WrapIdentity(crate::aws::wrap_identity::WrapIdentityArguments),
     /// Helper of the recipe `sqlite`.
     #[command(subcommand)]
     Sqlite(SqliteCommand),
@@ -106,40 +104,6 @@ enum Command {
         #[arg(last = true, required = true)]
         program: Vec<OsString>,
     },
-}
-
-#[derive(Debug, clap::Args)]
-struct BackupArguments {
-    /// The agent's configuration, where it is not at its usual place.
-    #[arg(long)]
-    config: Option<PathBuf>,
-    /// The key that signs the set.
-    #[arg(long)]
-    signing_key: PathBuf,
-    /// Who can read the backup; several times for several.
-    #[arg(long, required_unless_present = "recipients_file")]
-    recipient: Vec<String>,
-    /// A file with one recipient on each line.
-    #[arg(long)]
-    recipients_file: Option<PathBuf>,
-    /// The folder of the control bucket.
-    #[arg(long)]
-    control: PathBuf,
-    /// The folder of the data bucket.
-    #[arg(long)]
-    data: PathBuf,
-    /// What to take.
-    #[arg(long, value_enum, default_value = "auto")]
-    kind: KindWish,
-    /// Begin a new incarnation: the machine's history forked, for example by a failback.
-    #[arg(long)]
-    new_incarnation: bool,
-    /// The group of sets that are taken at one moment on several machines.
-    #[arg(long)]
-    group: Option<BackupId>,
-    /// Show the result as JSON.
-    #[arg(long)]
-    json: bool,
 }
 
 /// Runs the agent with these arguments, the first of which is the program's name.
@@ -184,17 +148,18 @@ fn dispatch(parsed: Arguments, arguments: &[OsString]) -> Result<ExitCode, StepE
         }
         Command::Backup(arguments) => {
             logging::start();
-            back_up(places, arguments)?;
+            say(&wait_for(back_up(places, own_program()?, arguments))?)?;
         }
-        Command::Run { .. } | Command::Produce if init::is_first_process() => {
+        Command::Run(_) | Command::Produce if init::is_first_process() => {
             return wait_for(init::run_below(arguments));
         }
-        Command::Run { socket } => {
+        Command::Run(arguments) => {
             logging::start();
-            let api = ApiClient::new(socket.unwrap_or_else(|| places.socket()));
-            let instance = Instance::new(places, own_program()?);
-            wait_for(serve(&instance, &api))?;
+            wait_for(crate::run::run(places, own_program()?, arguments))?;
         }
+        Command::Install(arguments) => say(&install::install(&places, &own_program()?, &arguments)?)?,
+        #[cfg(feature = "aws")]
+        Command::WrapIdentity(arguments) => say(&wait_for(crate::aws::wrap_identity::wrap(arguments))?)?,
         Command::Produce => {
             logging::start();
             let instance = Instance::new(places, own_program()?);
@@ -262,52 +227,4 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
-}
-
-fn back_up(places: Places, arguments: BackupArguments) -> Result<(), StepError> {
-    let configuration =
-        AgentConfiguration::read(&arguments.config.clone().unwrap_or_else(|| places.configuration()))?;
-    let request = BackupRequest {
-        places,
-        agent: own_program()?,
-        configuration,
-        signing_key: SigningKey::read(&arguments.signing_key)?,
-        recipients: recipients(&arguments)?,
-        control: open_bucket(&arguments.control)?,
-        data: open_bucket(&arguments.data)?,
-        kind: arguments.kind,
-        new_incarnation: arguments.new_incarnation,
-        group_id: arguments.group,
-    };
-    let summary = wait_for(take(&request))?;
-    if arguments.json { say(&as_json(&summary)?) } else { say(&as_sentence(&summary)) }
-}
-
-fn open_bucket(folder: &Path) -> Result<Arc<dyn ObjectStore>, StepError> {
-    Ok(Arc::new(FolderStore::open(folder).map_err(store_error)?))
-}
-
-fn recipients(arguments: &BackupArguments) -> Result<Vec<Recipient>, StepError> {
-    let from_file = match &arguments.recipients_file {
-        Some(path) => std::fs::read_to_string(path).map_err(|error| file("reading", path, error))?,
-        None => String::new(),
-    };
-    let lines = from_file.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    arguments.recipient.iter().map(String::as_str).chain(lines).map(Recipient::parse).collect()
-}
-
-fn as_json(summary: &BackupSummary) -> Result<String, StepError> {
-    serde_json::to_string(summary).map_err(|error| failed("writing the result failed").because(error))
-}
-
-fn as_sentence(summary: &BackupSummary) -> String {
-    format!(
-        "set {} at {}, {}: {} in {} objects, everything committed before {}",
-        summary.backup_id,
-        summary.position,
-        summary.kind,
-        rekindle_domain::Bytes(summary.stored_bytes),
-        summary.objects,
-        summary.recovery_point
-    )
 }

@@ -8,6 +8,7 @@ use rekindle_domain::{MachineId, MachineKey};
 use rekindle_step::StepError;
 use serde::{Deserialize, Serialize};
 
+use crate::aws::AwsSettings;
 use crate::error::failed;
 use crate::files::read_bounded;
 
@@ -25,6 +26,8 @@ pub struct AgentConfiguration {
     pub data_stores: Vec<DataStore>,
     /// What a production host serves, until a published configuration says otherwise.
     pub programs: Vec<ConfiguredProgram>,
+    /// What this machine uses of AWS; none where buckets and the agent API are mounted.
+    pub aws: Option<AwsSettings>,
 }
 
 #[derive(Deserialize)]
@@ -36,6 +39,7 @@ struct Document {
     data_stores: Vec<DataStore>,
     #[serde(default)]
     programs: Vec<ConfiguredProgram>,
+    aws: Option<AwsSettings>,
 }
 
 /// How backups are taken.
@@ -89,10 +93,11 @@ impl AgentConfiguration {
             .map_err(|error| failed("the agent's configuration cannot be read").because(error))?;
         let machine = MachineKey::parse(&document.machine)
             .map_err(|error| failed("the agent's configuration names no machine").because(error))?;
-        let Document { backup, data_stores, programs, .. } = document;
-        match contradiction(&backup, &data_stores) {
+        let Document { backup, data_stores, programs, aws, .. } = document;
+        let contradiction = contradiction(&backup, &data_stores);
+        match contradiction.or_else(|| aws.as_ref().and_then(AwsSettings::contradiction)) {
             Some(reason) => Err(failed(format!("the agent's configuration is refused: {reason}"))),
-            None => Ok(Self { machine, backup, data_stores, programs }),
+            None => Ok(Self { machine, backup, data_stores, programs, aws }),
         }
     }
 
@@ -171,6 +176,32 @@ mod tests {
         assert_eq!(read.machine.to_string(), "acme/orders/database");
         assert_eq!(read.backup, BackupSettings { object_mebibytes: 32, full_every: 30 });
         assert_eq!(read.data_store("orders").unwrap().probes.len(), 1);
+    }
+
+    const AWS: &str = r#"
+        [aws]
+        region = "eu-west-1"
+        agent_api = "https://a1b2.execute-api.eu-west-1.amazonaws.com"
+        control_bucket = "acme-control"
+        data_bucket = "acme-data"
+        identity = "etc/rekindle/identity.kms"
+    "#;
+
+    #[test]
+    fn the_table_of_aws_is_optional_and_strict() {
+        assert_eq!(AgentConfiguration::parse(GOOD).unwrap().aws, None);
+        let read = AgentConfiguration::parse(&format!("{GOOD}{AWS}")).unwrap().aws.unwrap();
+        assert_eq!((read.region.as_str(), read.data_bucket.as_str()), ("eu-west-1", "acme-data"));
+        for (from, to) in [
+            ("https://", "http://"),
+            ("acme-data", "Acme_Data"),
+            ("region = ", "regions = "),
+            ("identity =", "secret = \"x\"\n identity ="),
+            ("etc/rekindle", "../rekindle"),
+        ] {
+            let text = format!("{GOOD}{}", AWS.replace(from, to));
+            assert!(AgentConfiguration::parse(&text).is_err(), "accepted: {to}");
+        }
     }
 
     #[test]

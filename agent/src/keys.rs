@@ -230,6 +230,12 @@ impl DataIdentity {
         write_new(path, &text, 0o600)
     }
 
+    /// The line of an identity file, for whoever encrypts it at once.
+    #[cfg(feature = "aws")]
+    pub(crate) fn secret_text(&self) -> zeroize::Zeroizing<String> {
+        zeroize::Zeroizing::new(self.0.to_string().expose_secret().to_owned())
+    }
+
     /// The public half.
     pub fn recipient(&self) -> Recipient {
         Recipient(self.0.to_public())

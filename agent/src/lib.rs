@@ -8,14 +8,19 @@
 //! recipes are checked against the keys in `/etc/rekindle/trusted-keys` before a byte of them is used.
 
 pub mod api_client;
+pub mod aws;
+mod back_up;
 pub mod backup;
+pub mod buckets;
 pub mod command_line;
 pub mod configuration;
 pub mod engine;
 mod error;
 mod files;
 mod health;
+pub mod identity;
 mod init;
+mod install;
 pub mod jobs;
 pub mod keys;
 mod logging;
@@ -23,6 +28,7 @@ pub mod places;
 pub mod produce;
 pub mod programs;
 pub mod recipe;
+mod run;
 mod run_as;
 pub mod state;
 pub mod transfer;

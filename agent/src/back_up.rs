@@ -1,0 +1,124 @@
+//! `rekindle-agent backup`: takes one backup of a production host.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rekindle_domain::BackupId;
+use rekindle_step::StepError;
+use rekindle_store::{FolderStore, ObjectStore};
+
+use crate::aws;
+use crate::backup::{BackupRequest, BackupSummary, KindWish, take};
+use crate::buckets::Bucket;
+use crate::configuration::AgentConfiguration;
+use crate::error::{failed, file};
+use crate::keys::{Recipient, SigningKey};
+use crate::places::Places;
+use crate::transfer::store_error;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct BackupArguments {
+    /// The agent's configuration, where it is not at its usual place.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// The key that signs the set.
+    #[arg(long)]
+    signing_key: PathBuf,
+    /// Who can read the backup; several times for several.
+    #[arg(long, required_unless_present = "recipients_file")]
+    recipient: Vec<String>,
+    /// A file with one recipient on each line.
+    #[arg(long)]
+    recipients_file: Option<PathBuf>,
+    /// The folder of the control bucket, where it is not the one that agent.toml names.
+    #[arg(long, requires = "data")]
+    control: Option<PathBuf>,
+    /// The folder of the data bucket, where it is not the one that agent.toml names.
+    #[arg(long, requires = "control")]
+    data: Option<PathBuf>,
+    /// What to take.
+    #[arg(long, value_enum, default_value = "auto")]
+    kind: KindWish,
+    /// Begin a new incarnation: the machine's history forked, for example by a failback.
+    #[arg(long)]
+    new_incarnation: bool,
+    /// The group of sets that are taken at one moment on several machines.
+    #[arg(long)]
+    group: Option<BackupId>,
+    /// Show the result as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Takes one backup, and gives what is to be said about it.
+pub(crate) async fn back_up(
+    places: Places,
+    agent: PathBuf,
+    arguments: BackupArguments,
+) -> Result<String, StepError> {
+    let configuration =
+        AgentConfiguration::read(&arguments.config.clone().unwrap_or_else(|| places.configuration()))?;
+    let (control, data) = open_buckets(&places, &configuration, &arguments).await?;
+    let request = BackupRequest {
+        places,
+        agent,
+        configuration,
+        signing_key: SigningKey::read(&arguments.signing_key)?,
+        recipients: recipients(&arguments)?,
+        control,
+        data,
+        kind: arguments.kind,
+        new_incarnation: arguments.new_incarnation,
+        group_id: arguments.group,
+    };
+    let summary = take(&request).await?;
+    if arguments.json { as_json(&summary) } else { Ok(as_sentence(&summary)) }
+}
+
+type OpenBucket = Arc<dyn ObjectStore>;
+
+/// The folders that were named, or else the buckets of the configuration.
+async fn open_buckets(
+    places: &Places,
+    configuration: &AgentConfiguration,
+    arguments: &BackupArguments,
+) -> Result<(OpenBucket, OpenBucket), StepError> {
+    if let (Some(control), Some(data)) = (&arguments.control, &arguments.data) {
+        return Ok((open_folder(control)?, open_folder(data)?));
+    }
+    let settings = configuration.aws.as_ref().ok_or_else(|| {
+        failed("nobody said where the backup is to go")
+            .next_step("Give --control and --data, or add the table [aws] to agent.toml")
+    })?;
+    let buckets = aws::open_buckets(settings).await?;
+    Ok((buckets.get(places, Bucket::Control)?, buckets.get(places, Bucket::Data)?))
+}
+
+fn open_folder(folder: &Path) -> Result<OpenBucket, StepError> {
+    Ok(Arc::new(FolderStore::open(folder).map_err(store_error)?))
+}
+
+fn recipients(arguments: &BackupArguments) -> Result<Vec<Recipient>, StepError> {
+    let from_file = match &arguments.recipients_file {
+        Some(path) => std::fs::read_to_string(path).map_err(|error| file("reading", path, error))?,
+        None => String::new(),
+    };
+    let lines = from_file.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    arguments.recipient.iter().map(String::as_str).chain(lines).map(Recipient::parse).collect()
+}
+
+fn as_json(summary: &BackupSummary) -> Result<String, StepError> {
+    serde_json::to_string(summary).map_err(|error| failed("writing the result failed").because(error))
+}
+
+fn as_sentence(summary: &BackupSummary) -> String {
+    format!(
+        "set {} at {}, {}: {} in {} objects, everything committed before {}",
+        summary.backup_id,
+        summary.position,
+        summary.kind,
+        rekindle_domain::Bytes(summary.stored_bytes),
+        summary.objects,
+        summary.recovery_point
+    )
+}
