@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::error::TaskError;
 use crate::repository::Repository;
-use crate::{build_time, check_tree, speech, test};
+use crate::{bench, build_time, check_tree, cost, deploy, e2e_aws, emulators, package, remove, speech, test};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -16,7 +16,12 @@ Examples:
   cargo xtask test --only clippy        one step of it
   cargo xtask test --keep-going         all steps, also after one that failed
   cargo xtask check-tree                what the `rekindle` command must not depend on
-  cargo xtask build-time                how long a clean release build takes here";
+  cargo xtask build-time                how long a clean release build takes here
+  cargo xtask emulators -- aws s3 ls    AWS on this machine, for one command
+  cargo xtask e2e-aws                   everything that is tested with them
+  cargo xtask package                   the functions and the agent as AWS takes them
+  cargo xtask deploy --stack rekindle   a stack on AWS
+  cargo xtask cost --data-gb 50 --backups-per-day 1";
 
 /// The set-up and the checks behind the README's commands.
 #[derive(Debug, Parser)]
@@ -34,6 +39,22 @@ enum Verb {
     CheckTree,
     /// Measures a clean release build of the `rekindle` command against its limit.
     BuildTime,
+    /// Starts emulators of AWS on this machine, alone or for one command.
+    Emulators(emulators::Arguments),
+    /// Tests adapters, templates and the deployed stack on emulators of AWS.
+    #[command(name = "e2e-aws")]
+    EndToEndAws(e2e_aws::Arguments),
+    /// Builds the functions and the agent as AWS takes them.
+    Package(package::Arguments),
+    /// Makes or changes a stack on AWS, after showing what would change.
+    Deploy(deploy::Arguments),
+    /// Takes a stack away, after showing what would be lost.
+    Remove(remove::Arguments),
+    /// Tells what a service costs a month on AWS.
+    Cost(cost::Arguments),
+    /// Measures what is packaged.
+    #[command(subcommand)]
+    Bench(bench::Subject),
 }
 
 /// Which steps of the tests are run.
@@ -67,6 +88,13 @@ fn carry_out(verb: Verb) -> Result<(), TaskError> {
         Verb::Test(arguments) => test::run(&repository, &arguments),
         Verb::CheckTree => check_tree::run(&repository),
         Verb::BuildTime => build_time::run(&repository),
+        Verb::Emulators(arguments) => emulators::run(&repository, &arguments),
+        Verb::EndToEndAws(arguments) => e2e_aws::run(&repository, &arguments),
+        Verb::Package(arguments) => package::run(&repository, &arguments),
+        Verb::Deploy(arguments) => deploy::run(&repository, &arguments),
+        Verb::Remove(arguments) => remove::run(&repository, &arguments),
+        Verb::Cost(arguments) => cost::run(&arguments),
+        Verb::Bench(subject) => bench::run(&repository, &subject),
     }
 }
 

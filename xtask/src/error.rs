@@ -1,5 +1,6 @@
 //! Why a task ends without success.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Each reason in one sentence, with what to do about it.
@@ -20,6 +21,9 @@ pub(crate) enum TaskError {
     /// A check of our own did not hold.
     #[error("{0}")]
     CheckFailed(String),
+    /// Somebody pressed Ctrl-C, or asked for the end in another way.
+    #[error("interrupted; what was started is ended")]
+    Interrupted,
 }
 
 fn exit_words(code: Option<i32>) -> String {
@@ -27,10 +31,16 @@ fn exit_words(code: Option<i32>) -> String {
 }
 
 impl TaskError {
+    /// A file or folder that could not be read or written.
+    pub(crate) fn file(path: &Path, cause: std::io::Error) -> Self {
+        Self::File { path: path.display().to_string(), cause }
+    }
+
     /// The exit code of the program that failed, where it gave one.
     pub(crate) fn exit_code(&self) -> ExitCode {
         let code = match self {
             Self::Failed { code: Some(code), .. } => u8::try_from(*code).unwrap_or(1).max(1),
+            Self::Interrupted => 130,
             _ => 1,
         };
         ExitCode::from(code)

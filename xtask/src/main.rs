@@ -2,11 +2,24 @@
 //!
 //! Read `command_line` for the verbs, then `test/steps` for what `cargo xtask test` does.
 
+mod aws;
+mod bench;
 mod build_time;
 mod check_tree;
 mod command_line;
+mod confirmation;
+mod cost;
+mod debian;
+mod deploy;
+mod e2e_aws;
+mod emulators;
 mod error;
+mod http;
+mod interruption;
+mod package;
 mod process;
+mod python;
+mod remove;
 mod repository;
 mod speech;
 mod test;

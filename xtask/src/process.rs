@@ -1,12 +1,18 @@
 //! Programs that are run: from the top of the repository, with their output going straight to the terminal.
 
+mod running;
+
 use std::ffi::OsStr;
+use std::fs::File;
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 
 use crate::error::TaskError;
+use crate::interruption::Interruption;
 use crate::repository::Repository;
 use crate::speech;
+pub(crate) use running::Running;
 
 /// A program and its arguments, not yet started.
 pub(crate) struct Program {
@@ -26,6 +32,15 @@ impl Program {
             .file_name()
             .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         Self { command, shown }
+    }
+
+    /// A program that is asked to end when this one is gone, however that came about.
+    pub(crate) fn that_ends_with_us(repository: &Repository, program: impl AsRef<OsStr>) -> Self {
+        let program = program.as_ref();
+        let mut tied = Self::new(repository, "setpriv");
+        tied.command.args(["--pdeathsig", "TERM", "--"]).arg(program);
+        tied.shown = Self::new(repository, program).shown;
+        tied
     }
 
     /// The cargo that runs this program, held to the versions in `Cargo.lock`.
@@ -50,18 +65,59 @@ impl Program {
         self
     }
 
+    /// Sets several.
+    pub(crate) fn variables<'v>(mut self, pairs: impl IntoIterator<Item = &'v (String, String)>) -> Self {
+        for (name, value) in pairs {
+            self.command.env(name, value);
+        }
+        self
+    }
+
+    /// Keeps the variables that begin so from it.
+    pub(crate) fn without_variables(mut self, beginning: &str) -> Self {
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with(beginning) {
+                self.command.env_remove(name);
+            }
+        }
+        self
+    }
+
+    /// What it writes goes to standard error: standard output belongs to the data of the verb.
+    pub(crate) fn beside_the_data(mut self) -> Self {
+        self.command.stdout(std::io::stderr());
+        self
+    }
+
     /// Runs it to its end.
     pub(crate) fn run(mut self) -> Result<(), TaskError> {
-        speech::say(&format!("$ {}", self.shown));
+        speech::progress(&format!("$ {}", self.shown));
         let status = self.command.status().map_err(|cause| self.not_started(cause))?;
-        self.judge(status)
+        judge(&self.shown, status)
+    }
+
+    /// Runs it to its end, or ends it when somebody asks for that.
+    pub(crate) fn run_unless_interrupted(mut self, interruption: &Interruption) -> Result<(), TaskError> {
+        speech::progress(&format!("$ {}", self.shown));
+        let child = self.command.spawn().map_err(|cause| self.not_started(cause))?;
+        let mut running = Running::alone(child);
+        let status = running.wait_unless_interrupted(interruption)?;
+        judge(&self.shown, status)
+    }
+
+    /// Starts it in a process group of its own: it hears of no Ctrl-C, and all that it starts can be ended with it.
+    pub(crate) fn start_as_server(mut self, log: &File) -> Result<Running, TaskError> {
+        let copy = || log.try_clone().map_err(|cause| TaskError::file(&PathBuf::from("the log"), cause));
+        self.command.stdin(Stdio::null()).stdout(copy()?).stderr(copy()?).process_group(0);
+        let child = self.command.spawn().map_err(|cause| self.not_started(cause))?;
+        Ok(Running::with_its_group(child))
     }
 
     /// Runs it and gives what it wrote to its standard output.
     pub(crate) fn output(mut self) -> Result<String, TaskError> {
         let output =
             self.command.stderr(Stdio::inherit()).output().map_err(|cause| self.not_started(cause))?;
-        self.judge(output.status)?;
+        judge(&self.shown, output.status)?;
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
@@ -74,11 +130,11 @@ impl Program {
     fn not_started(&self, cause: std::io::Error) -> TaskError {
         TaskError::NotStarted { program: self.command.get_program().to_string_lossy().into_owned(), cause }
     }
+}
 
-    fn judge(self, status: ExitStatus) -> Result<(), TaskError> {
-        if status.success() {
-            return Ok(());
-        }
-        Err(TaskError::Failed { command: self.shown, code: status.code() })
+fn judge(shown: &str, status: ExitStatus) -> Result<(), TaskError> {
+    if status.success() {
+        return Ok(());
     }
+    Err(TaskError::Failed { command: shown.to_owned(), code: status.code() })
 }

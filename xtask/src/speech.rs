@@ -14,9 +14,19 @@ pub(crate) fn headline(text: &str) {
     }
 }
 
-/// A plain sentence.
+/// A question, whose answer is typed behind it.
+pub(crate) fn ask(text: &str) {
+    eprint!("{text} ");
+}
+
+/// A plain sentence, or a line of data.
 pub(crate) fn say(text: &str) {
     println!("{text}");
+}
+
+/// What is going on, for the person who waits; standard output stays free for data.
+pub(crate) fn progress(text: &str) {
+    eprintln!("{text}");
 }
 
 /// A sentence about what went wrong.

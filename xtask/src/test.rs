@@ -14,6 +14,7 @@ use set_up::SetUp;
 use steps::{Done, STEPS, Step};
 use summary::{Entry, StepResult};
 
+pub(crate) use set_up::nextest;
 pub(crate) use steps::step_names;
 
 /// Runs the steps that were asked for, in their order.

@@ -316,6 +316,7 @@ impl<'a> Story<'a> {
             reason: "production was killed by the demo".to_owned(),
             declared_at,
             at_or_before: None,
+            target: None,
         };
         self.show_plan(&request).await?;
         self.narrator

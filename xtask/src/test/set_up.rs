@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::steps::{Need, Step};
+use crate::debian;
 use crate::error::TaskError;
 use crate::process::Program;
 use crate::repository::Repository;
@@ -77,16 +78,7 @@ fn prepare_postgresql(repository: &Repository) -> Result<(), TaskError> {
         speech::say(&format!("PostgreSQL's server programs are in {}.", place.display()));
         return Ok(());
     }
-    let privilege = package_privilege(repository).ok_or_else(|| {
-        TaskError::Missing(
-            "the tests need the programs of a PostgreSQL server, and this user may not install them: \
-             run `sudo apt-get install postgresql`, then this command again"
-                .to_owned(),
-        )
-    })?;
-    speech::say("PostgreSQL's server programs are missing: installing the Debian package `postgresql`.");
-    apt_get(repository, privilege, &["update"])?;
-    apt_get(repository, privilege, &["install", "--yes", "--no-install-recommends", "postgresql"])?;
+    debian::install(repository, "postgresql", "the programs of a PostgreSQL server")?;
     match postgresql_place() {
         Some(place) => {
             speech::say(&format!("They are in {} now.", place.display()));
@@ -115,33 +107,9 @@ fn search_path() -> Vec<PathBuf> {
     std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default()
 }
 
-/// How packages may be installed here without asking for a password.
-#[derive(Debug, Clone, Copy)]
-enum Privilege {
-    Root,
-    Sudo,
-}
-
-fn package_privilege(repository: &Repository) -> Option<Privilege> {
-    if !Program::new(repository, "apt-get").arguments(["--version"]).succeeds_silently() {
-        return None;
-    }
-    let user = Program::new(repository, "id").arguments(["--user"]).output().unwrap_or_default();
-    if user.trim() == "0" {
-        return Some(Privilege::Root);
-    }
-    let may_sudo =
-        Program::new(repository, "sudo").arguments(["--non-interactive", "true"]).succeeds_silently();
-    may_sudo.then_some(Privilege::Sudo)
-}
-
-fn apt_get(repository: &Repository, privilege: Privilege, arguments: &[&str]) -> Result<(), TaskError> {
-    let program = match privilege {
-        Privilege::Root => Program::new(repository, "env"),
-        Privilege::Sudo => Program::new(repository, "sudo").arguments(["--non-interactive", "env"]),
-    };
-    // Through `env`, since sudo passes no variables on.
-    program.arguments(["DEBIAN_FRONTEND=noninteractive", "apt-get"]).arguments(arguments).run()
+/// The program that runs tests, installed if need be.
+pub(crate) fn nextest(repository: &Repository) -> Result<PathBuf, TaskError> {
+    prepare_tool(repository, Tool::CargoNextest)
 }
 
 fn prepare_tool(repository: &Repository, tool: Tool) -> Result<PathBuf, TaskError> {

@@ -2,6 +2,7 @@
 
 use super::set_up::{SetUp, Tool};
 use crate::check_tree;
+use crate::e2e_aws;
 use crate::error::TaskError;
 use crate::process::Program;
 use crate::repository::Repository;
@@ -42,7 +43,7 @@ pub(super) enum Done {
     CouldNotBeChecked(String),
 }
 
-pub(super) const STEPS: [Step; 9] = [
+pub(super) const STEPS: [Step; 10] = [
     Step {
         name: "format",
         headline: "every file is formatted (rustfmt)",
@@ -67,16 +68,7 @@ pub(super) const STEPS: [Step; 9] = [
         needs: &[Need::Tool(Tool::CargoDeny)],
         run: advisories,
     },
-    Step {
-        name: "clippy",
-        headline: "no warning anywhere (clippy)",
-        needs: &[],
-        run: |repository, _| {
-            let arguments =
-                ["clippy", "--locked", "--workspace", "--all-targets", "--", "--deny", "warnings"];
-            cargo(repository, &arguments)
-        },
-    },
+    Step { name: "clippy", headline: "no warning anywhere (clippy)", needs: &[], run: clippy },
     Step {
         name: "tests",
         headline: "unit, contract and flow tests (nextest)",
@@ -101,6 +93,12 @@ pub(super) const STEPS: [Step; 9] = [
         needs: &[],
         run: documentation,
     },
+    Step {
+        name: "aws",
+        headline: "adapters, templates and the deployed stack, on emulators of AWS",
+        needs: &[Need::Tool(Tool::CargoNextest)],
+        run: aws,
+    },
 ];
 
 /// The names of all steps.
@@ -110,6 +108,27 @@ pub(crate) fn step_names() -> Vec<&'static str> {
 
 fn cargo(repository: &Repository, arguments: &[&str]) -> Result<Done, TaskError> {
     Program::cargo(repository).arguments(arguments).run().map(|()| Done::Checked)
+}
+
+/// With the programs for AWS, and without them as most people build: what only one of the two uses is unused in the
+/// other. Dependencies have the same features in both, so that aws-sdk-ec2 is checked once.
+fn clippy(repository: &Repository, _: &SetUp) -> Result<Done, TaskError> {
+    let plain = ["clippy", "--locked", "--workspace", "--all-targets"];
+    for features in [&["--all-features"][..], &[]] {
+        let arguments: Vec<&str> = [&plain[..], features, &["--", "--deny", "warnings"]].concat();
+        cargo(repository, &arguments)?;
+    }
+    Ok(Done::Checked)
+}
+
+fn aws(repository: &Repository, set_up: &SetUp) -> Result<Done, TaskError> {
+    let nextest = set_up.program(Tool::CargoNextest);
+    let unchecked = e2e_aws::everything(repository, &nextest, &e2e_aws::Arguments::default())?;
+    // What was tested is green; what this machine cannot test is told.
+    for reason in unchecked {
+        speech::say(&format!("Not checked: {reason}."));
+    }
+    Ok(Done::Checked)
 }
 
 fn dependencies(repository: &Repository, set_up: &SetUp) -> Result<Done, TaskError> {
@@ -147,7 +166,7 @@ fn nextest(repository: &Repository, set_up: &SetUp, filter: &str) -> Result<Done
 }
 
 fn nextest_program(repository: &Repository, set_up: &SetUp, filter: &str) -> Program {
-    let arguments = ["nextest", "run", "--locked", "--workspace", "--filterset", filter];
+    let arguments = ["nextest", "run", "--locked", "--workspace", "--all-features", "--filterset", filter];
     Program::new(repository, set_up.program(Tool::CargoNextest)).arguments(arguments)
 }
 
@@ -161,7 +180,7 @@ fn end_to_end(repository: &Repository, set_up: &SetUp) -> Result<Done, TaskError
 
 fn documentation(repository: &Repository, _: &SetUp) -> Result<Done, TaskError> {
     Program::cargo(repository)
-        .arguments(["doc", "--locked", "--workspace", "--no-deps"])
+        .arguments(["doc", "--locked", "--workspace", "--all-features", "--no-deps"])
         .variable("RUSTDOCFLAGS", "--deny warnings")
         .run()
         .map(|()| Done::Checked)

@@ -107,6 +107,7 @@ impl Site {
             reason: "to see whether the image still recovers".to_owned(),
             declared_at: self.clock.now(),
             at_or_before: None,
+            target: None,
         };
         let run_id = self.host.start_recovery(&request).await.unwrap();
         self.ended(Flow::Recover, run_id).await

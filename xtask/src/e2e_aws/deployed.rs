@@ -1,0 +1,97 @@
+//! The real template with the real functions, deployed to the emulators by the code that deploys to AWS.
+
+use super::Tests;
+use crate::aws::Aws;
+use crate::deploy::{self, Consent, Outputs, Wanted};
+use crate::emulators::Emulators;
+use crate::error::TaskError;
+use crate::package::build::{Architecture, Profile};
+use crate::package::{self, Architectures};
+use crate::repository::Repository;
+
+/// The package of the tests, and its folder.
+const TESTS: &str = "package(rekindle-end-to-end-aws-tests)";
+const FOLDER: &str = "tests/end-to-end-aws";
+
+/// How they run.
+const CONFIGURATION: &str = "xtask/nextest/deployed.toml";
+
+/// The customer and the stack that the tests know of.
+const CUSTOMER: &str = "acme";
+const STACK: &str = "rekindle-e2e";
+
+/// Deploys and tests; gives what could not be tested.
+pub(super) fn test(
+    repository: &Repository,
+    emulators: &Emulators,
+    tests: &Tests<'_>,
+) -> Result<Vec<String>, TaskError> {
+    if !repository.top().join(FOLDER).is_dir() {
+        return Ok(vec![format!("the deployed stack: there is no {FOLDER}")]);
+    }
+    let architecture = Architecture::of_this_machine();
+    package::make_all(repository, Architectures::of_this_machine(), Profile::Dev)?;
+    let aws = Aws::of_emulators(repository, emulators);
+    let wanted = Wanted {
+        stack: STACK,
+        parameters: parameters(&aws)?,
+        architecture,
+        package_bucket: None,
+        left_out: &["AutoPublishAlias"],
+    };
+    let outputs = deploy::deploy(repository, &aws, &wanted, &Consent::Given)?.unwrap_or_default();
+    publish(&aws, &outputs)?;
+    let agent = package::folder(repository, architecture).join("agent").join("rekindle-agent");
+    let variables = variables(emulators, &outputs, &agent);
+    let configuration = repository.top().join(CONFIGURATION).display().to_string();
+    tests.run(emulators, TESTS, Some(&configuration), &variables)?;
+    Ok(Vec::new())
+}
+
+/// The emulator knows versions and aliases of state machines, but not in templates: what `AutoPublishAlias` does.
+fn publish(aws: &Aws<'_>, outputs: &Outputs) -> Result<(), TaskError> {
+    for machine in outputs.iter().filter(|(name, _)| name.ends_with("StateMachineArn")).map(|(_, arn)| arn) {
+        let answer =
+            aws.ask(&["stepfunctions", "publish-state-machine-version", "--state-machine-arn", machine])?;
+        let version = answer["stateMachineVersionArn"].as_str().unwrap_or_default();
+        let route = format!("stateMachineVersionArn={version},weight=100");
+        aws.ask(&[
+            "stepfunctions",
+            "create-state-machine-alias",
+            "--name",
+            "live",
+            "--routing-configuration",
+            &route,
+        ])?;
+    }
+    Ok(())
+}
+
+/// What the tests are told: see tests/end-to-end-aws.
+fn variables(emulators: &Emulators, outputs: &Outputs, agent: &std::path::Path) -> Vec<(String, String)> {
+    let pairs = [
+        ("REKINDLE_E2E_OUTPUTS", serde_json::json!(outputs).to_string()),
+        ("REKINDLE_E2E_AWS", emulators.aws_command().display().to_string()),
+        ("REKINDLE_E2E_AGENT", agent.display().to_string()),
+    ];
+    pairs.map(|(name, value)| (name.to_owned(), value)).into()
+}
+
+/// The network that a new account has.
+fn parameters(aws: &Aws<'_>) -> Result<Vec<String>, TaskError> {
+    let described = aws.ask(&["ec2", "describe-subnets"])?;
+    let subnet = &described["Subnets"][0];
+    let word = |name: &str| {
+        subnet[name].as_str().map(str::to_owned).ok_or_else(|| {
+            TaskError::CheckFailed("the emulator of EC2 has no subnet to begin with".to_owned())
+        })
+    };
+    let (vpc, zone, subnet) = (word("VpcId")?, word("AvailabilityZone")?, word("SubnetId")?);
+    Ok(vec![
+        format!("CustomerId={CUSTOMER}"),
+        format!("VpcId={vpc}"),
+        format!("Zone1={zone}"),
+        format!("IsolatedSubnet1={subnet}"),
+        format!("ProductionSubnet1={subnet}"),
+    ])
+}
