@@ -200,6 +200,11 @@ impl PlanRefresh {
                 error: Some(ErrorName::SetOutOfOrder.as_str().to_owned()),
                 cause,
             }),
+            Found::NoBaseImage(cause) => Ok(Planned::Stop {
+                outcome: Outcome::Refused,
+                error: Some(ErrorName::Permanent.as_str().to_owned()),
+                cause,
+            }),
             Found::Nothing(cause) => self.nothing_to_do(key, cause).await,
         }
     }
@@ -270,7 +275,7 @@ impl PlanRefresh {
                 .map(|record| KnownSet { set: &record.set, usable: record.status == SetStatus::Accepted })
                 .collect(),
             newest_image: image.as_ref(),
-            base_image: &machine.base_image,
+            base_image: machine.has_base_image().then_some(&machine.base_image),
             configuration: service.configuration.as_ref(),
             approved_incarnation: self.approved_incarnation(key, image.as_ref()).await?,
         }))

@@ -15,4 +15,4 @@ mod problem;
 
 pub use agent::{AgentApi, AgentApiError};
 pub use agent_router::{CallerInstance, LONGEST_BODY_BYTES, agent_router};
-pub use operator::{CallerPrincipal, OperatorApi, operator_router};
+pub use operator::{CallerPrincipal, Deployment, OperatorApi, operator_router};

@@ -92,10 +92,20 @@ impl Host {
     /// # Errors
     /// When the variable is missing, or is no beginning of an ARN.
     pub fn workflow(&self) -> Result<Arc<dyn Workflow>, StepError> {
-        once(&self.workflow, || {
-            let machines = StateMachines::parse(STATE_MACHINES, &self.environment.required(STATE_MACHINES)?)?;
-            Ok(Arc::new(StepFunctions::new(&self.aws, machines)))
-        })
+        once(&self.workflow, || Ok(Arc::new(StepFunctions::new(&self.aws, self.state_machines()?))))
+    }
+
+    /// The stack's name and its Region: what the names of its other parts are made from.
+    ///
+    /// # Errors
+    /// As [`Host::workflow`].
+    pub fn stack_and_region(&self) -> Result<(String, String), StepError> {
+        let machines = self.state_machines()?;
+        Ok((machines.stack().to_owned(), machines.region().to_owned()))
+    }
+
+    fn state_machines(&self) -> Result<StateMachines, StepError> {
+        StateMachines::parse(STATE_MACHINES, &self.environment.required(STATE_MACHINES)?)
     }
 
     /// What gives agents their jobs. Agents look for them: nobody in another process can wake them.

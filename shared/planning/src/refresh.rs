@@ -23,8 +23,8 @@ pub struct MachineSituation<'a> {
     pub sets: Vec<KnownSet<'a>>,
     /// Its newest proven image.
     pub newest_image: Option<&'a Image>,
-    /// What its first image is built from.
-    pub base_image: &'a ImageId,
+    /// What its first image is built from; none where nobody has named it yet.
+    pub base_image: Option<&'a ImageId>,
     /// The configuration that its images should have.
     pub configuration: Option<&'a CurrentConfiguration>,
     /// The highest incarnation that may be used without asking a person; none before the first image.
@@ -61,6 +61,8 @@ pub enum Found {
     Nothing(String),
     /// Newer sets have arrived, and none of them can be applied: the sentence names the newest one and what it lacks.
     Unusable(String),
+    /// Sets have arrived that need the base image, and nobody has named one: the sentence says what to do.
+    NoBaseImage(String),
     /// A set of a new incarnation waits for a person: the history of the primary has forked.
     AskAboutIncarnation(u64),
 }
@@ -85,16 +87,16 @@ pub fn find_work(situation: &MachineSituation<'_>) -> Found {
             unapproved = Some(candidate.position.incarnation);
             continue;
         }
-        if let Some(chain) = chain_onto_image(candidate, &by_id, situation.newest_image) {
-            return Found::Work(Box::new(work(
-                situation,
-                candidate.position,
-                &chain,
-                situation.newest_image,
-            )));
+        if let Some(image) = situation.newest_image
+            && let Some(chain) = chain_onto_image(candidate, &by_id, image)
+        {
+            return Found::Work(Box::new(work(situation, candidate.position, &chain, Parent::Image(image))));
         }
         if let Some(chain) = chain_from_full(candidate, &by_id) {
-            return Found::Work(Box::new(work(situation, candidate.position, &chain, None)));
+            let Some(base) = situation.base_image else {
+                return Found::NoBaseImage(no_base_image(candidate));
+            };
+            return Found::Work(Box::new(work(situation, candidate.position, &chain, Parent::Base(base))));
         }
         broken = broken.or(Some(candidate));
     }
@@ -111,9 +113,8 @@ pub fn find_work(situation: &MachineSituation<'_>) -> Found {
 fn chain_onto_image<'a>(
     target: &'a BackupSet,
     by_id: &BTreeMap<&BackupId, KnownSet<'a>>,
-    image: Option<&Image>,
+    image: &Image,
 ) -> Option<Vec<&'a BackupSet>> {
-    let image = image?;
     let mut chain = Vec::new();
     let mut set = target;
     loop {
@@ -158,23 +159,46 @@ fn usable_parent<'a>(
         .map(|known| known.set)
 }
 
+/// What the builder starts from.
+#[derive(Clone, Copy)]
+enum Parent<'a> {
+    Base(&'a ImageId),
+    Image(&'a Image),
+}
+
+impl<'a> Parent<'a> {
+    fn image(self) -> Option<&'a Image> {
+        match self {
+            Self::Base(_) => None,
+            Self::Image(image) => Some(image),
+        }
+    }
+
+    fn image_id(self) -> &'a ImageId {
+        match self {
+            Self::Base(image_id) => image_id,
+            Self::Image(image) => &image.image_id,
+        }
+    }
+}
+
 fn work(
     situation: &MachineSituation<'_>,
     target: SetPosition,
     chain: &[&BackupSet],
-    parent: Option<&Image>,
+    parent: Parent<'_>,
 ) -> Work {
     let sets: Vec<BackupId> = chain.iter().map(|set| set.backup_id.clone()).collect();
     let recipes: String = chain.iter().map(|set| set.recipes_digest().to_string()).collect();
-    let parent_image_id = parent.map_or_else(|| situation.base_image.clone(), |image| image.image_id.clone());
+    let parent_image_id = parent.image_id().clone();
     let configuration = situation.configuration.cloned();
-    let inside = parent.and_then(|image| image.revision.as_ref());
+    let inside = parent.image().and_then(|image| image.revision.as_ref());
     let wanted = configuration.as_ref().map(|configuration| &configuration.revision);
     Work {
         attempt_key: attempt_key(&sets, &parent_image_id, wanted, &recipes),
         update_configuration_to: wanted.filter(|wanted| inside != Some(*wanted)).cloned(),
-        from_base: parent.is_none(),
-        applied: parent.map(|image| image.position),
+        from_base: parent.image().is_none(),
+        applied: parent.image().map(|image| image.position),
         parent_image_id,
         sets,
         target,
@@ -188,7 +212,7 @@ fn configuration_work(situation: &MachineSituation<'_>) -> Option<Work> {
     let wanted = situation.configuration?;
     let is_newer =
         wanted.counter > image.configuration_counter && image.revision.as_ref() != Some(&wanted.revision);
-    is_newer.then(|| work(situation, image.position, &[], Some(image)))
+    is_newer.then(|| work(situation, image.position, &[], Parent::Image(image)))
 }
 
 fn attempt_key(sets: &[BackupId], parent: &ImageId, revision: Option<&RevisionId>, recipes: &str) -> Digest {
@@ -202,6 +226,14 @@ fn unusable_because(set: &BackupSet) -> String {
     format!(
         "the newest backup set {} ({}) continues {parent}, and no complete chain of usable sets leads there. Unless the \
          missing set arrives, take a new full backup; until then the previous image stays current",
+        set.backup_id, set.position
+    )
+}
+
+fn no_base_image(set: &BackupSet) -> String {
+    format!(
+        "the backup set {} ({}) has arrived, and the machine has no base image that it could be restored into. Make a \
+         base image and name it in the service; the next sweep then starts the refresh",
         set.backup_id, set.position
     )
 }
@@ -306,10 +338,25 @@ mod tests {
         find_work(&MachineSituation {
             sets: sets.iter().map(|(set, usable)| KnownSet { set, usable: *usable }).collect(),
             newest_image: image,
-            base_image: &base,
+            base_image: Some(&base),
             configuration: None,
             approved_incarnation: image.map(|image| image.position.incarnation),
         })
+    }
+
+    #[test]
+    fn without_a_base_image_nothing_is_built_from_it() {
+        let full = set(1, 1, None);
+        let situation = |image| MachineSituation {
+            sets: vec![KnownSet { set: &full, usable: true }],
+            newest_image: image,
+            base_image: None,
+            configuration: None,
+            approved_incarnation: None,
+        };
+        assert!(
+            matches!(find_work(&situation(None)), Found::NoBaseImage(cause) if cause.contains("base image"))
+        );
     }
 
     fn sets_of(found: Found) -> Vec<BackupId> {

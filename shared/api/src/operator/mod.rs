@@ -58,7 +58,7 @@ pub use cursor::{LARGEST_LIMIT, List, PageQuery};
 pub use error::OperatorApiError;
 pub use human_tasks::DecisionBody;
 pub use machines::{RefreshBody, Started};
-pub use names::Names;
+pub use names::{Deployment, Names};
 pub use onboarding::{ChangeBody, Onboarded, OnboardingBody};
 pub use readiness::{Readiness, ReadinessState};
 pub use recoveries::{Declared, EndBody, Ending, Preview, RecoveryBody};
@@ -75,17 +75,19 @@ pub struct OperatorApi {
     control: Arc<dyn ObjectStore>,
     workflow: Arc<dyn Workflow>,
     clock: Arc<dyn Clock>,
+    deployment: Deployment,
 }
 
 impl OperatorApi {
-    /// The API over these ports. `control` is the control bucket.
+    /// The API over these ports. `control` is the control bucket; names are made from `deployment`.
     pub fn new(
         register: Register,
         control: Arc<dyn ObjectStore>,
         workflow: Arc<dyn Workflow>,
         clock: Arc<dyn Clock>,
+        deployment: Deployment,
     ) -> Self {
-        Self { register, control, workflow, clock }
+        Self { register, control, workflow, clock, deployment }
     }
 }
 

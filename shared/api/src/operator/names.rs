@@ -1,16 +1,23 @@
 //! The names that onboarding gives out, and what is still to be done before a service is protected.
 
 use rekindle_cmdb::RegisterError;
-use rekindle_domain::{CustomerId, Digest, Machine, MachineKey, Service, ServiceKey};
+use rekindle_domain::{Machine, MachineKey, Service, ServiceKey};
 use serde::Serialize;
 
 use super::OperatorApi;
 
-/// The longest part of a name that comes from the customer's: IAM takes role names of 64 characters.
-const LONGEST_PART: usize = 40;
+/// Where the orchestrator is deployed. One deployment serves one customer, so the names of that customer's keys and roles
+/// are made from it, as `infra/customer-account.yaml` makes them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deployment {
+    /// The stack's name.
+    pub stack: String,
+    /// Its Region.
+    pub region: String,
+}
 
-/// Names that the customer's account uses. They follow from the service's name, so that they are the same whenever and
-/// wherever they are asked for.
+/// Names that the customer's account uses. They follow from the deployment and the service's name, so that they are the
+/// same whenever they are asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Names {
     /// Where the service's objects lie, in either bucket.
@@ -27,25 +34,20 @@ pub struct Names {
 
 impl Names {
     /// The names of a service.
-    pub fn of(service: &ServiceKey) -> Self {
-        let customer = shortened(&service.customer_id);
+    pub fn of(service: &ServiceKey, deployment: &Deployment) -> Self {
+        let Deployment { stack, region } = deployment;
         Self {
             object_prefix: format!("customers/{}/services/{}/", service.customer_id, service.service_id),
-            key_alias: format!("alias/rekindle-{}-data", service.customer_id),
-            instance_role: format!("rekindle-{customer}-instance"),
-            backup_role: format!("rekindle-{customer}-backup"),
-            ssh_key_name: format!("rekindle-{}-{}", service.customer_id, service.service_id),
+            key_alias: format!("alias/{stack}-data"),
+            instance_role: format!("{stack}-{region}-instance"),
+            backup_role: format!("{stack}-{region}-backup"),
+            ssh_key_name: ssh_key_name(service),
         }
     }
 }
 
-/// Two long names with the same beginning stay apart by the digest.
-fn shortened(customer: &CustomerId) -> String {
-    let text = customer.as_str();
-    if text.len() <= LONGEST_PART {
-        return text.to_owned();
-    }
-    format!("{}-{}", &text[..LONGEST_PART - 13], Digest::of(text.as_bytes()).short())
+fn ssh_key_name(service: &ServiceKey) -> String {
+    format!("rekindle-{}-{}", service.customer_id, service.service_id)
 }
 
 impl OperatorApi {
@@ -80,7 +82,7 @@ fn missing_of(service: &Service) -> Vec<String> {
         missing.push("No signing key is named: without one, no backup is accepted.".to_owned());
     }
     if service.ssh_key_name.is_empty() {
-        let name = Names::of(&service.key).ssh_key_name;
+        let name = ssh_key_name(&service.key);
         missing.push(format!(
             "No key pair is named: import the customer's SSH public key as {name}, and name it as ssh_key_name."
         ));
@@ -96,28 +98,4 @@ fn missing_of(service: &Service) -> Vec<String> {
 
 fn no_base_image(machine: &Machine) -> String {
     format!("No base image of {} is named: its first image cannot be built.", machine.machine_id)
-}
-
-#[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-    use rekindle_domain::ServiceId;
-
-    use super::*;
-
-    fn names(customer: &str) -> Names {
-        let customer_id = CustomerId::parse(customer).unwrap();
-        Names::of(&ServiceKey { customer_id, service_id: ServiceId::parse(&"s".repeat(63)).unwrap() })
-    }
-
-    #[test]
-    fn names_fit_their_providers_and_stay_apart() {
-        let (one, other) = (names(&"c".repeat(63)), names(&format!("{}d", "c".repeat(62))));
-        for name in [&one.instance_role, &one.backup_role] {
-            assert!(name.len() <= 64, "{name}");
-        }
-        assert!(one.ssh_key_name.len() <= 255 && one.key_alias.len() <= 256);
-        assert_ne!(one.instance_role, other.instance_role);
-        assert_eq!(names("acme").instance_role, "rekindle-acme-instance");
-    }
 }

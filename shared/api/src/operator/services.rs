@@ -116,7 +116,14 @@ impl OperatorApi {
         }
         let readiness = self.readiness(&service).await?;
         let missing = self.missing(&service).await?;
-        Ok(ServiceView { names: Names::of(key), service, version, machines, readiness, missing })
+        Ok(ServiceView {
+            names: Names::of(key, &self.deployment),
+            service,
+            version,
+            machines,
+            readiness,
+            missing,
+        })
     }
 
     async fn machine_view(

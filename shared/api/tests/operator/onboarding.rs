@@ -43,9 +43,9 @@ async fn onboarding_gives_out_names_and_says_what_is_missing() {
         onboarded["names"],
         json!({
             "object_prefix": "customers/acme/services/invoices/",
-            "key_alias": "alias/rekindle-acme-data",
-            "instance_role": "rekindle-acme-instance",
-            "backup_role": "rekindle-acme-backup",
+            "key_alias": "alias/rekindle-data",
+            "instance_role": "rekindle-eu-west-1-instance",
+            "backup_role": "rekindle-eu-west-1-backup",
             "ssh_key_name": "rekindle-acme-invoices",
         })
     );

@@ -8,7 +8,7 @@ use axum::http::{Request, StatusCode, header};
 use axum::{Extension, Router};
 use http_body_util::BodyExt as _;
 use jiff::{SignedDuration, Timestamp};
-use rekindle_api::{CallerPrincipal, OperatorApi, operator_router};
+use rekindle_api::{CallerPrincipal, Deployment, OperatorApi, operator_router};
 use rekindle_cmdb::{EmbeddedRegister, Register};
 use rekindle_domain::report::{SCHEMA_VERSION, StepRecord};
 use rekindle_domain::verdict::MINIMUM_PROOF;
@@ -87,7 +87,9 @@ impl World {
         let control = FolderStore::open(folder.path()).unwrap();
         let workflow = Arc::new(Recorder::new());
         let clock = Arc::new(VirtualClock::starting_at(epoch()));
-        let api = OperatorApi::new(register.clone(), Arc::new(control.clone()), workflow.clone(), clock);
+        let deployment = Deployment { stack: "rekindle".to_owned(), region: "eu-west-1".to_owned() };
+        let control_bucket = Arc::new(control.clone());
+        let api = OperatorApi::new(register.clone(), control_bucket, workflow.clone(), clock, deployment);
         Self { register, control, workflow, api, _folder: folder }
     }
 

@@ -35,6 +35,16 @@ impl StateMachines {
         Ok(Self { place: place.to_owned(), prefix: prefix.to_owned() })
     }
 
+    /// The stack's name, which the names of its state machines begin with.
+    pub(crate) fn stack(&self) -> &str {
+        self.prefix.trim_end_matches('-')
+    }
+
+    /// The Region.
+    pub(crate) fn region(&self) -> &str {
+        self.place.split(':').nth(3).unwrap_or_default()
+    }
+
     /// The alias by which a state machine is started.
     pub(crate) fn live(&self, state_machine: &str) -> String {
         format!("{}{STATE_MACHINE}{}{state_machine}:{ALIAS}", self.place, self.prefix)
@@ -69,6 +79,7 @@ mod tests {
             machines.execution("recover", "01J"),
             "arn:aws:states:eu-west-1:111122223333:execution:rekindle-recover:01J"
         );
+        assert_eq!((machines.stack(), machines.region()), ("rekindle", "eu-west-1"));
     }
 
     #[test]
