@@ -182,8 +182,11 @@ pub(crate) fn deploy(
 
 fn own_bucket(aws: &Aws<'_>) -> Result<String, TaskError> {
     let account = aws.text(["sts", "get-caller-identity", "--query", "Account", "--output", "text"])?;
-    let bucket = format!("rekindle-packages-{}-{}", account.trim(), region(aws)?);
-    if !aws.succeeds(&["s3api", "head-bucket", "--bucket", &bucket]) {
+    let account = account.trim();
+    let bucket = format!("rekindle-packages-{account}-{}", region(aws)?);
+    // Anybody can make a bucket of a name that can be guessed: what is uploaded there would be theirs to replace. In a
+    // bucket of somebody else's, making it fails, and so does the deployment.
+    if !aws.succeeds(&["s3api", "head-bucket", "--bucket", &bucket, "--expected-bucket-owner", account]) {
         aws.carry_out(&["s3", "mb", &format!("s3://{bucket}")])?;
     }
     Ok(bucket)

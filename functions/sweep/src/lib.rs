@@ -87,7 +87,34 @@ fn note(output: &mut Output, about: &str, done: Result<Option<String>, StepError
     match done {
         Ok(None) => {}
         Ok(Some(done)) => output.done.push(format!("{about}: {done}")),
-        Err(error) => output.failed.push(format!("{about}: {}", error.chain())),
+        Err(error) => {
+            tracing::error!(about, error = error.chain(), "the sweep could not do this");
+            output.failed.push(format!("{about}: {}", error.chain()));
+        }
+    }
+}
+
+/// The sweep that a schedule starts. Nobody reads the answer of a scheduled call, so what could not be done is an error:
+/// that is what alarms see. It comes after everything was tried.
+pub struct ScheduledSweep(pub Sweep);
+
+#[async_trait]
+impl Step for ScheduledSweep {
+    const NAME: &'static str = "sweep";
+    type Input = Input;
+    type Output = Output;
+
+    async fn run(&self, input: Input, context: &StepContext) -> Result<Output, StepError> {
+        let output = self.0.run(input, context).await?;
+        match output.failed.first() {
+            None => Ok(output),
+            Some(first) => {
+                let what = format!("{} things could not be done; the first: {first}", output.failed.len());
+                Err(StepError::dirty(what).next_step(
+                    "The next sweep tries again; when it fails in the same way, mend what the sentence names",
+                ))
+            }
+        }
     }
 }
 

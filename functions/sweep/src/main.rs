@@ -6,7 +6,7 @@ use rekindle_cloud_aws::Ec2Cloud;
 use rekindle_function_destroy::Destroy;
 use rekindle_function_plan_refresh::PlanRefresh;
 use rekindle_function_report::WriteReport;
-use rekindle_function_sweep::Sweep;
+use rekindle_function_sweep::{ScheduledSweep, Sweep};
 use rekindle_lambda_host::{POLL_SECONDS, run_step};
 
 fn main() -> ExitCode {
@@ -14,7 +14,7 @@ fn main() -> ExitCode {
         let (register, control, workflow, clock) =
             (host.register()?, host.control()?, host.workflow()?, host.clock());
         let cloud = host.cloud(|aws, variable| Ec2Cloud::from_environment(aws, variable))?;
-        Ok(Sweep {
+        Ok(ScheduledSweep(Sweep {
             plan: PlanRefresh {
                 register: register.clone(),
                 control: control.clone(),
@@ -33,6 +33,6 @@ fn main() -> ExitCode {
             cloud,
             workflow,
             clock,
-        })
+        }))
     })
 }

@@ -63,18 +63,10 @@ fn tell(error: Option<&StepError>, started: Instant) {
         tracing::info!(milliseconds, "answered");
         return;
     };
-    let cause = cause(error);
+    let cause = Failure::from(error).cause;
     match error.name {
         ErrorName::PermanentDirty => tracing::error!(milliseconds, error = %error.name, cause, "failed"),
         _ => tracing::warn!(milliseconds, error = %error.name, cause, "failed"),
-    }
-}
-
-/// What is underneath an input that cannot be read repeats some of it.
-fn cause(error: &StepError) -> String {
-    match error.name {
-        ErrorName::InputInvalid => error.what.clone(),
-        _ => error.chain(),
     }
 }
 

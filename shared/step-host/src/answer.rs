@@ -3,7 +3,7 @@
 use std::panic::AssertUnwindSafe;
 
 use futures::FutureExt;
-use rekindle_step::{DynamicStep, StepContext, StepError};
+use rekindle_step::{DynamicStep, ErrorName, StepContext, StepError};
 use serde_json::Value;
 
 /// What a state machine is told of a failed step.
@@ -17,7 +17,15 @@ pub struct Failure {
 
 impl From<&StepError> for Failure {
     fn from(error: &StepError) -> Self {
-        Self { error: error.name.as_str().to_owned(), cause: error.chain() }
+        Self { error: error.name.as_str().to_owned(), cause: cause(error) }
+    }
+}
+
+/// What is underneath an input that cannot be read repeats some of it, and it may hold a task token.
+fn cause(error: &StepError) -> String {
+    match error.name {
+        ErrorName::InputInvalid => format!("{}. {}", error.what, error.next_step),
+        _ => error.chain(),
     }
 }
 
@@ -77,5 +85,15 @@ mod tests {
         assert_eq!(failure.error, "Step.PermanentDirty");
         assert!(failure.cause.starts_with("divide broke off"), "{}", failure.cause);
         assert!(!failure.cause.contains("sesame"));
+    }
+
+    #[tokio::test]
+    async fn an_input_that_cannot_be_read_is_not_repeated() {
+        let step = erase(Divide);
+        let context = StepContext { state: "Divide".to_owned(), retry_count: 0 };
+        let error = answer(step.as_ref(), json!({ "by": "sesame" }), &context).await.unwrap_err();
+        let failure = Failure::from(&error);
+        assert_eq!(failure.error, "Step.InputInvalid");
+        assert!(!failure.cause.contains("sesame"), "{}", failure.cause);
     }
 }
