@@ -76,11 +76,12 @@ fn a_function_is_told_exactly_what_its_code_reads() {
 }
 
 /// Parts of `rekindle_lambda_host`, and the variables behind them. The register is everybody's.
-const PARTS: [(&str, &[&str]); 6] = [
+const PARTS: [(&str, &[&str]); 7] = [
     ("host.control()", &["REKINDLE_CONTROL_BUCKET"]),
     ("host.control_bucket()", &["REKINDLE_CONTROL_BUCKET"]),
     ("host.workflow()", &["REKINDLE_STATE_MACHINES"]),
     ("host.agent_jobs()", &["REKINDLE_STATE_MACHINES"]),
+    ("host.stack_and_region()", &["REKINDLE_STATE_MACHINES"]),
     ("host.cloud(", &["REKINDLE_CUSTOMER_EXTERNAL_ID", "REKINDLE_CUSTOMER_ROLE", "REKINDLE_LAUNCH"]),
     ("Callers::instances(", &["REKINDLE_INSTANCE_ROLE"]),
 ];
