@@ -74,14 +74,6 @@ pub enum RegisterError {
         /// What is missing.
         sentence: String,
     },
-    /// The newest image of a machine is never removed.
-    #[error("{image_id} is the newest image of {machine}, which is never removed")]
-    NewestImage {
-        /// The machine.
-        machine: MachineKey,
-        /// The image.
-        image_id: ImageId,
-    },
     /// The instance has no unfinished job of this step.
     #[error("instance {instance_id} has no unfinished job {step:?}")]
     JobGone {

@@ -244,8 +244,8 @@ pub struct JobRecord {
     pub job: Job,
     /// The instance whose agent does it.
     pub instance_id: InstanceId,
-    /// By which the waiting step is answered: the newest one.
-    pub token: TaskToken,
+    /// By which the waiting step is answered: the newest one; none when it is known that nobody waits.
+    pub token: Option<TaskToken>,
     /// How far it is.
     pub status: JobStatus,
     /// When it was posted.
@@ -260,4 +260,11 @@ pub struct JobRecord {
     pub finished_at: Option<Timestamp>,
     /// How it ended. Once stored it never changes.
     pub outcome: Option<JobOutcome>,
+}
+
+impl JobRecord {
+    /// By which the waiting step is answered; none when it is known that nobody waits.
+    pub fn awaited_token(&self) -> Option<&TaskToken> {
+        self.token.as_ref()
+    }
 }

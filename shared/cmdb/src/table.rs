@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use crate::attributes::{Item, key_attributes, text};
@@ -19,7 +20,7 @@ use crate::keys::{Key, OPEN_ITEMS, OPEN_KIND, OPEN_SINCE, OpenKind, PARTITION, R
 pub(crate) use page::{ItemPage, Order};
 pub(crate) use transaction::{Transaction, Unmet};
 
-use self::retry::{back_off, met_another};
+use self::retry::write;
 
 /// How often a write is tried again when others were faster. Each round, at least one of them succeeds.
 pub(crate) const MOST_TRIES: u32 = 40;
@@ -52,8 +53,17 @@ impl Table {
 
     /// All items of a range in the order of their sort keys, read consistently.
     pub(crate) async fn query(&self, range: &Range) -> Result<Vec<Item>, RegisterError> {
-        let request = self
-            .client
+        all_pages(self.range_request(range), "reading a list").await
+    }
+
+    /// All open items of a kind, the oldest first. The index lags behind the table.
+    pub(crate) async fn open_items(&self, kind: OpenKind) -> Result<Vec<Item>, RegisterError> {
+        all_pages(self.index_request(kind), "reading the index").await
+    }
+
+    /// Asks for the items of a range, consistently.
+    fn range_request(&self, range: &Range) -> QueryFluentBuilder {
+        self.client
             .query()
             .table_name(&self.name)
             .consistent_read(true)
@@ -61,41 +71,18 @@ impl Table {
             .expression_attribute_names("#pk", PARTITION)
             .expression_attribute_names("#sk", SORT)
             .expression_attribute_values(":partition", text(&range.partition))
-            .expression_attribute_values(":beginning", text(&range.beginning));
-        let mut items = Vec::new();
-        let mut start: Option<Item> = None;
-        loop {
-            let page = request.clone().set_exclusive_start_key(start).send().await;
-            let page = page.map_err(|error| RegisterError::from_client("reading a list", error))?;
-            items.extend(page.items.unwrap_or_default());
-            match page.last_evaluated_key {
-                Some(last) if !last.is_empty() => start = Some(last),
-                _ => return Ok(items),
-            }
-        }
+            .expression_attribute_values(":beginning", text(&range.beginning))
     }
 
-    /// All open items of a kind, the oldest first. The index lags behind the table.
-    pub(crate) async fn open_items(&self, kind: OpenKind) -> Result<Vec<Item>, RegisterError> {
-        let request = self
-            .client
+    /// Asks for the open items of a kind.
+    fn index_request(&self, kind: OpenKind) -> QueryFluentBuilder {
+        self.client
             .query()
             .table_name(&self.name)
             .index_name(OPEN_ITEMS)
             .key_condition_expression("#kind = :kind")
             .expression_attribute_names("#kind", OPEN_KIND)
-            .expression_attribute_values(":kind", text(kind.as_str()));
-        let mut items = Vec::new();
-        let mut start: Option<Item> = None;
-        loop {
-            let page = request.clone().set_exclusive_start_key(start).send().await;
-            let page = page.map_err(|error| RegisterError::from_client("reading the index", error))?;
-            items.extend(page.items.unwrap_or_default());
-            match page.last_evaluated_key {
-                Some(last) if !last.is_empty() => start = Some(last),
-                _ => return Ok(items),
-            }
-        }
+            .expression_attribute_values(":kind", text(kind.as_str()))
     }
 
     /// Writes an item where the condition holds; answers whether it did.
@@ -120,28 +107,20 @@ impl Table {
             .set_expression_attribute_names(expression.names())
             .set_expression_attribute_values(expression.values())
             .return_values(aws_sdk_dynamodb::types::ReturnValue::AllNew);
-        let doing = "changing an item";
-        for tries in 0..MOST_TRIES {
-            match request.clone().send().await {
-                Ok(answer) => return Ok(Some(answer.attributes.unwrap_or_default())),
-                Err(error)
-                    if error
-                        .as_service_error()
-                        .is_some_and(|error| error.is_conditional_check_failed_exception()) =>
-                {
-                    return Ok(None);
-                }
-                Err(error) if met_another(&error) => back_off(tries).await,
-                Err(error) => return Err(RegisterError::from_client(doing, error)),
-            }
-        }
-        Err(RegisterError::Contention { doing })
+        let answer = write("changing an item", || request.clone().send()).await?;
+        Ok(answer.map(|answer| answer.attributes.unwrap_or_default()))
     }
 
     /// Several writes that are made together or not at all.
     pub(crate) fn transaction(&self) -> Transaction<'_> {
         Transaction::on(self)
     }
+}
+
+/// What is on all pages of a list.
+async fn all_pages(request: QueryFluentBuilder, doing: &'static str) -> Result<Vec<Item>, RegisterError> {
+    let items = request.into_paginator().items().send().try_collect().await;
+    items.map_err(|error| RegisterError::from_client(doing, error))
 }
 
 /// A write of one item that has not been sent yet.
@@ -163,22 +142,7 @@ impl PutItem<'_> {
             .condition_expression(self.condition.condition_text())
             .set_expression_attribute_names(self.condition.names())
             .set_expression_attribute_values(self.condition.values());
-        let doing = "writing an item";
-        for tries in 0..MOST_TRIES {
-            match request.clone().send().await {
-                Ok(_) => return Ok(true),
-                Err(error)
-                    if error
-                        .as_service_error()
-                        .is_some_and(|error| error.is_conditional_check_failed_exception()) =>
-                {
-                    return Ok(false);
-                }
-                Err(error) if met_another(&error) => back_off(tries).await,
-                Err(error) => return Err(RegisterError::from_client(doing, error)),
-            }
-        }
-        Err(RegisterError::Contention { doing })
+        Ok(write("writing an item", || request.clone().send()).await?.is_some())
     }
 }
 

@@ -270,3 +270,20 @@ async fn only_the_index_is_read_as_it_lags_behind() {
         assert_eq!(body.get("ConsistentRead"), None);
     }
 }
+
+/// The database ends a page when it is full, and one may even be empty.
+#[tokio::test(start_paused = true)]
+async fn a_list_is_read_to_its_last_page() {
+    let customer = |name: &str| json!({"customer_id": {"S": name}});
+    let place = |sort: &str| json!({"pk": {"S": "CUSTOMERS"}, "sk": {"S": sort}});
+    let (register, recorded) = register([
+        (200, json!({"Items": [customer("acme")], "LastEvaluatedKey": place("CUSTOMER#acme")})),
+        (200, json!({"Items": [], "LastEvaluatedKey": place("CUSTOMER#b")})),
+        (200, json!({"Items": [customer("zenith")]})),
+    ]);
+    let customers = register.customers().await.unwrap();
+    assert_eq!(customers.iter().map(CustomerId::as_str).collect::<Vec<_>>(), ["acme", "zenith"]);
+    let starts = recorded.requests().into_iter().map(|(_, body)| body["ExclusiveStartKey"].clone());
+    let expected = [Value::Null, place("CUSTOMER#acme"), place("CUSTOMER#b")];
+    assert_eq!(starts.collect::<Vec<_>>(), expected);
+}

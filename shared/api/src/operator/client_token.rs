@@ -59,7 +59,7 @@ impl OperatorApi {
         token: &ClientToken,
         claim: &ClientClaim,
     ) -> Result<ClientClaim, OperatorApiError> {
-        let (_, stored) = self.register.claim_client_token(caller, &token.0, claim).await?;
+        let stored = self.register.claim_client_token(caller, &token.0, claim).await?;
         same(stored, &claim.request)
     }
 }

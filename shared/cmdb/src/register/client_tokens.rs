@@ -13,7 +13,6 @@ use crate::document;
 use crate::error::RegisterError;
 use crate::expression::Expression;
 use crate::keys;
-use crate::records::Recorded;
 use crate::register::Register;
 
 /// What a client token stands for.
@@ -49,7 +48,7 @@ impl Register {
         caller: &str,
         token: &str,
         claim: &ClientClaim,
-    ) -> Result<(Recorded, ClientClaim), RegisterError> {
+    ) -> Result<ClientClaim, RegisterError> {
         let beside = ClaimItem {
             request: claim.request.clone(),
             run_id: claim.run_id.clone(),
@@ -58,14 +57,13 @@ impl Register {
         let mut item = to_item(&keys::client_token(&scoped(caller, token)), &beside)?;
         document::store(&self.table, &mut item, &claim.start).await?;
         if self.table.put(item, Expression::absent()).send().await? {
-            return Ok((Recorded::New, claim.clone()));
+            return Ok(claim.clone());
         }
         let stored = self.client_claim(caller, token).await?;
-        let stored = stored.ok_or_else(|| RegisterError::Unknown {
+        stored.ok_or_else(|| RegisterError::Unknown {
             kind: "client token",
             id: scoped(caller, token).to_string(),
-        })?;
-        Ok((Recorded::Known, stored))
+        })
     }
 
     /// What a client token of a caller stands for.

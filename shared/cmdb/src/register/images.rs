@@ -1,4 +1,4 @@
-//! The image register: proven images only, never backwards, and the newest one stays.
+//! The image register: proven images only, and never backwards.
 
 use rekindle_domain::{Fence, Image, ImageId, MachineKey};
 
@@ -102,30 +102,6 @@ impl Register {
         match self.machine_state(machine).await?.newest {
             Some(newest) => self.image(machine, &newest.image_id).await,
             None => Ok(None),
-        }
-    }
-
-    /// Removes an image from the register; one that is not there stays away.
-    ///
-    /// # Errors
-    /// [`RegisterError::NewestImage`] for the newest one, which is never removed.
-    pub async fn forget_image(&self, machine: &MachineKey, image: &ImageId) -> Result<(), RegisterError> {
-        let Some(known) = self.image(machine, image).await? else { return Ok(()) };
-        let other = Expression::condition("attribute_not_exists(#newest) OR #newest.#image_id <> :image")
-            .with_text("image", image.as_str());
-        let sent = self
-            .table
-            .transaction()
-            .check(&keys::machine_state(machine), other)
-            .delete(&keys::image(machine, image), Expression::present())
-            .delete(&place(&known), Expression::present())
-            .send()
-            .await?;
-        match sent {
-            Err(unmet) if unmet.at(0) => {
-                Err(RegisterError::NewestImage { machine: machine.clone(), image_id: image.clone() })
-            }
-            _ => Ok(()),
         }
     }
 }

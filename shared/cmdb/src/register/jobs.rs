@@ -30,16 +30,6 @@ fn finished(update: &str) -> Expression {
     Expression::update(update, "#status = :finished").with_text("finished", "Finished")
 }
 
-/// What stands in the place of a token under which nobody waits any more. No engine gives such a token.
-const NO_TOKEN: &str = "";
-
-impl JobRecord {
-    /// By which the waiting step is answered; none when it is known that nobody waits.
-    pub fn awaited_token(&self) -> Option<&TaskToken> {
-        Some(&self.token).filter(|token| token.as_str() != NO_TOKEN)
-    }
-}
-
 /// A job may be posted until its run is Ended.
 fn not_ended() -> Expression {
     Expression::condition("attribute_exists(#pk) AND #state <> :ended").with_text("ended", "Ended")
@@ -118,10 +108,10 @@ impl Register {
 
     /// Forgets a job's token, under which nobody waits any more. A newer token that came meanwhile stays.
     pub async fn forget_token(&self, record: &JobRecord) -> Result<(), RegisterError> {
+        let Some(token) = &record.token else { return Ok(()) };
         let key = keys::job(&record.instance_id, &record.job.id);
-        let forget = Expression::update("SET #token = :none", "#token = :token")
-            .with_text("none", NO_TOKEN)
-            .with_text("token", record.token.as_str());
+        let forget =
+            Expression::update("REMOVE #token", "#token = :token").with_text("token", token.as_str());
         self.table.update(&key, &forget).await?;
         Ok(())
     }
@@ -292,7 +282,7 @@ fn first_record(new: &NewJob) -> JobRecord {
     JobRecord {
         job: new.job.clone(),
         instance_id: new.instance_id.clone(),
-        token: new.token.clone(),
+        token: Some(new.token.clone()),
         status: JobStatus::Posted,
         posted_at: new.now,
         taken_at: None,

@@ -68,7 +68,6 @@ impl Register {
             read(self.table.query_page(&places, Order::Descending, limit, after).await?)?;
         let mut items = Vec::with_capacity(places.items.len());
         for place in places.items {
-            // One that was removed since the page was read is not missed.
             items.extend(self.image(machine, &place.image_id).await?);
         }
         Ok(Page { items, next: places.next })

@@ -1,4 +1,4 @@
-//! What a run tells: its steps, its replicas, and the report at its end.
+//! What a run tells: its steps, and the report at its end.
 
 use rekindle_domain::report::StepRecord;
 use rekindle_domain::{Report, RunId};

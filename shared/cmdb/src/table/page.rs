@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::Table;
 use crate::attributes::{Item, key_attributes, text, text_of};
 use crate::error::RegisterError;
-use crate::keys::{Key, OPEN_ITEMS, OPEN_KIND, OPEN_SINCE, OpenKind, PARTITION, Range, SORT};
+use crate::keys::{Key, OPEN_KIND, OPEN_SINCE, OpenKind, PARTITION, Range, SORT};
 
 /// The longest position that is read; the longest that is written has half of it.
 const LONGEST_POSITION: usize = 512;
@@ -38,17 +38,7 @@ impl Table {
         after: Option<&str>,
     ) -> Result<ItemPage, RegisterError> {
         let start = after.map(|position| start_in(range, position)).transpose()?;
-        let request = self
-            .client
-            .query()
-            .table_name(&self.name)
-            .consistent_read(true)
-            .scan_index_forward(order == Order::Ascending)
-            .key_condition_expression("#pk = :partition AND begins_with(#sk, :beginning)")
-            .expression_attribute_names("#pk", PARTITION)
-            .expression_attribute_names("#sk", SORT)
-            .expression_attribute_values(":partition", text(&range.partition))
-            .expression_attribute_values(":beginning", text(&range.beginning));
+        let request = self.range_request(range).scan_index_forward(order == Order::Ascending);
         page(request.set_exclusive_start_key(start), limit, |item| position_in(range, item)).await
     }
 
@@ -60,14 +50,7 @@ impl Table {
         after: Option<&str>,
     ) -> Result<ItemPage, RegisterError> {
         let start = after.map(|position| start_in_index(kind, position)).transpose()?;
-        let request = self
-            .client
-            .query()
-            .table_name(&self.name)
-            .index_name(OPEN_ITEMS)
-            .key_condition_expression("#kind = :kind")
-            .expression_attribute_names("#kind", OPEN_KIND)
-            .expression_attribute_values(":kind", text(kind.as_str()));
+        let request = self.index_request(kind);
         page(request.set_exclusive_start_key(start), limit, |item| position_in_index(kind, item)).await
     }
 }

@@ -124,18 +124,3 @@ pub async fn images_are_listed_newest_first(register: Register) {
     let ids = |images: Vec<Image>| images.into_iter().map(|i| i.image_id.to_string()).collect::<Vec<_>>();
     assert_eq!(ids(register.images(&machine).await.unwrap()), ["img-10", "img-2", "img-1"]);
 }
-
-pub async fn the_newest_image_is_never_forgotten(register: Register) {
-    let machine = machine();
-    let taken = take(&register, &machine).await;
-    for sequence in [1, 2] {
-        let value = image(&taken.run, &format!("img-{sequence}"), sequence);
-        register.register_image(&value, taken.lease.fence).await.unwrap();
-    }
-    let error = register.forget_image(&machine, &image_id("img-2")).await.unwrap_err();
-    assert!(matches!(error, RegisterError::NewestImage { .. }), "{error:?}");
-    for _ in 0..2 {
-        register.forget_image(&machine, &image_id("img-1")).await.unwrap();
-    }
-    assert_eq!(register.images(&machine).await.unwrap().len(), 1);
-}

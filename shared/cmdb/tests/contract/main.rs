@@ -121,8 +121,7 @@ contract! {
         the_register_never_moves_backwards,
         the_same_place_with_newer_configuration_is_newer,
         an_id_of_another_run_is_a_conflict,
-        images_are_listed_newest_first,
-        the_newest_image_is_never_forgotten;
+        images_are_listed_newest_first;
     attempts:
         a_failed_run_counts_once,
         an_older_failure_counts_but_is_not_the_newest;

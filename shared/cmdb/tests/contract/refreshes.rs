@@ -58,7 +58,7 @@ pub async fn a_customer_is_listed_once_with_all_machines(register: Register) {
     assert_eq!(listed.iter().filter(|customer| **customer == key.customer_id).count(), 1);
     let machine = |name: &str| Machine {
         machine_id: MachineId::parse(name).unwrap(),
-        base_image: image_id("img-base"),
+        base_image: Some(image_id("img-base")),
         instance_types: Vec::new(),
         zones: Vec::new(),
     };
