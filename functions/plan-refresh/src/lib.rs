@@ -275,7 +275,7 @@ impl PlanRefresh {
                 .map(|record| KnownSet { set: &record.set, usable: record.status == SetStatus::Accepted })
                 .collect(),
             newest_image: image.as_ref(),
-            base_image: machine.has_base_image().then_some(&machine.base_image),
+            base_image: machine.base_image.as_ref(),
             configuration: service.configuration.as_ref(),
             approved_incarnation: self.approved_incarnation(key, image.as_ref()).await?,
         }))

@@ -1,4 +1,4 @@
-//! Text that an agent wrote, made fit for reports, terminals and pages.
+//! Texts of strangers, made fit for reports, terminals and pages.
 
 /// The longest cause that is kept, in characters.
 pub(crate) const LONGEST_CAUSE: usize = 1_000;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::agent::AgentApiError;
 use crate::operator::OperatorApiError;
 
-/// What went wrong, for the agent's log. It holds nothing that the agent did not know before.
+/// What went wrong, for whoever called: an agent or an operator. It holds nothing that the caller may not know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Problem {
     status: StatusCode,

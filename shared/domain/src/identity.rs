@@ -1,5 +1,6 @@
 //! Typed names. An id that was parsed is safe in a file name, an object key, a tag and a register key.
 
+use jiff::Timestamp;
 use std::fmt;
 use std::str::FromStr;
 
@@ -181,12 +182,22 @@ impl RunId {
     ///
     /// The same run always gives the same successor, so that a step which runs twice starts one successor, not two.
     pub fn successor(&self) -> Self {
-        let digest = Sha256::digest(format!("successor of {}", self.0));
+        // This run's time, so that ids stay ordered by time.
+        let time = ulid::Ulid::from_string(&self.0).map_or(0, |id| id.timestamp_ms());
+        Self::of_parts(time, &format!("successor of {}", self.0))
+    }
+
+    /// The run that follows from an event of this time. The same event, however it is described, gives the same run when
+    /// it has the same `identity`.
+    pub fn of_event(at: Timestamp, identity: &str) -> Self {
+        Self::of_parts(u64::try_from(at.as_millisecond()).unwrap_or(0), identity)
+    }
+
+    fn of_parts(milliseconds: u64, identity: &str) -> Self {
+        let digest = Sha256::digest(identity);
         let mut random = [0_u8; 16];
         random.copy_from_slice(&digest[..16]);
-        // Keep this run's time, so that ids stay ordered by time; the rest is the digest.
-        let time = ulid::Ulid::from_string(&self.0).map_or(0, |id| id.timestamp_ms());
-        Self(ulid::Ulid::from_parts(time, u128::from_be_bytes(random)).to_string())
+        Self(ulid::Ulid::from_parts(milliseconds, u128::from_be_bytes(random)).to_string())
     }
 }
 

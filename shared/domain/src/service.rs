@@ -49,23 +49,14 @@ pub struct CurrentConfiguration {
 pub struct Machine {
     /// Its name within the service.
     pub machine_id: MachineId,
-    /// What its first image is built from.
-    pub base_image: ImageId,
+    /// What its first image is built from; none before the customer has built one, since it holds names that onboarding
+    /// gives out.
+    #[serde(default)]
+    pub base_image: Option<ImageId>,
     /// Instance types that may serve, the best one first.
     pub instance_types: Vec<String>,
     /// Zones that may host it, the best one first.
     pub zones: Vec<String>,
-}
-
-impl Machine {
-    /// Stands for the base image of a machine that has none yet: a service is onboarded before its customer can build
-    /// one, since the image holds names that onboarding gives out.
-    pub const NO_BASE_IMAGE: &str = "none";
-
-    /// Whether somebody has named the base image.
-    pub fn has_base_image(&self) -> bool {
-        self.base_image.as_str() != Self::NO_BASE_IMAGE
-    }
 }
 
 /// What the business asked for.
@@ -76,4 +67,26 @@ pub struct Objectives {
     pub recovery_time: Seconds,
     /// Recovery point objective: the newest data that may be lost.
     pub recovery_point: Seconds,
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a machine that cannot be read has failed the test")]
+    use super::*;
+
+    /// What is registered outlives the version that wrote it.
+    #[test]
+    fn a_machine_is_read_with_and_without_a_base_image() {
+        let read = |base_image: &str| -> Machine {
+            let text = format!(
+                r#"{{"machine_id":"database",{base_image}"instance_types":["m7i.large"],"zones":[]}}"#
+            );
+            serde_json::from_str(&text).unwrap()
+        };
+        let named = read(r#""base_image":"ami-base","#);
+        assert_eq!(named.base_image, Some(ImageId::parse("ami-base").unwrap()));
+        for none in ["", r#""base_image":null,"#] {
+            assert_eq!(read(none).base_image, None, "{none}");
+        }
+    }
 }

@@ -355,7 +355,7 @@ mod tests {
                     .iter()
                     .map(|id| Machine {
                         machine_id: MachineId::parse(id).unwrap(),
-                        base_image: ImageId::parse("base").unwrap(),
+                        base_image: Some(ImageId::parse("base").unwrap()),
                         instance_types: vec!["small".into()],
                         zones: vec!["a".into()],
                     })

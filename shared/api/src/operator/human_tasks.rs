@@ -1,7 +1,7 @@
 //! Questions that wait for a person, and the answers.
 
 use rekindle_cmdb::{DecisionRefusal, RegisterError};
-use rekindle_domain::{Decision, Digest, HumanTask, HumanTaskId, HumanTaskStatus, RunId};
+use rekindle_domain::{Decision, Digest, HumanTask, HumanTaskId, RunId};
 use rekindle_requests::approval::{answer, approval_task};
 use serde::Deserialize;
 
@@ -102,7 +102,7 @@ impl OperatorApi {
         }
         for task in self.register.open_human_tasks().await? {
             let is_known = tasks.iter().any(|known: &HumanTask| known.human_task_id == task.human_task_id);
-            if task.run_id == *run_id && task.status == HumanTaskStatus::Ready && !is_known {
+            if task.run_id == *run_id && !is_known {
                 tasks.push(task);
             }
         }

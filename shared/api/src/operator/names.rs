@@ -1,10 +1,11 @@
 //! The names that onboarding gives out, and what is still to be done before a service is protected.
 
 use rekindle_cmdb::RegisterError;
-use rekindle_domain::{Machine, MachineKey, Service, ServiceKey};
+use rekindle_domain::{Machine, Service, ServiceKey};
 use serde::Serialize;
 
 use super::OperatorApi;
+use super::services::MachineView;
 
 /// Where the orchestrator is deployed. One deployment serves one customer, so the names of that customer's keys and roles
 /// are made from it, as `infra/customer-account.yaml` makes them.
@@ -52,7 +53,11 @@ fn ssh_key_name(service: &ServiceKey) -> String {
 
 impl OperatorApi {
     /// What is still to be done, one sentence each.
-    pub(super) async fn missing(&self, service: &Service) -> Result<Vec<String>, RegisterError> {
+    pub(super) async fn missing(
+        &self,
+        service: &Service,
+        machines: &[MachineView],
+    ) -> Result<Vec<String>, RegisterError> {
         let mut missing = missing_of(service);
         for needed in &service.depends_on {
             let key = ServiceKey { service_id: needed.clone(), ..service.key.clone() };
@@ -60,19 +65,14 @@ impl OperatorApi {
                 missing.push(format!("It depends on {needed}, which is not onboarded."));
             }
         }
-        for machine in &service.machines {
+        // Whoever has an image had a backup: only without one need the sets be read.
+        for machine in machines.iter().filter(|machine| machine.latest_image.is_none()) {
             let key = service.key.machine(machine.machine_id.clone());
-            if !self.has_backup(&key).await? {
+            if self.register.sets(&key).await?.is_empty() {
                 missing.push(format!("No backup of {} has landed: take a full backup.", key.machine_id));
             }
         }
         Ok(missing)
-    }
-
-    /// Whoever has an image had a backup: only then the sets need not be read.
-    async fn has_backup(&self, machine: &MachineKey) -> Result<bool, RegisterError> {
-        let has_image = self.register.machine_state(machine).await?.newest.is_some();
-        Ok(has_image || !self.register.sets(machine).await?.is_empty())
     }
 }
 
@@ -87,7 +87,7 @@ fn missing_of(service: &Service) -> Vec<String> {
             "No key pair is named: import the customer's SSH public key as {name}, and name it as ssh_key_name."
         ));
     }
-    for machine in service.machines.iter().filter(|machine| !machine.has_base_image()) {
+    for machine in service.machines.iter().filter(|machine| machine.base_image.is_none()) {
         missing.push(no_base_image(machine));
     }
     if service.configuration.is_none() {

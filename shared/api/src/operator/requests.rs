@@ -14,8 +14,8 @@ use crate::problem::Problem;
 
 /// The longest name of a caller: an ARN of IAM can have 2048 characters.
 const LONGEST_PRINCIPAL: usize = 2_048;
-/// How approvals are recorded that a policy gave; no person may be called so.
-const POLICY: &str = "policy:";
+/// How approvals of a policy and rehearsals of a schedule are recorded; no person may be called so.
+const NOT_PEOPLE: [&str; 2] = ["policy:", "schedule:"];
 
 /// Who asks: an ARN, or the `sub` of a token. The transport sets it as an extension of the request; nothing else can.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +23,11 @@ pub struct CallerPrincipal(pub String);
 
 fn refused(code: Code, detail: &str) -> Problem {
     OperatorApiError::new(code, detail).into()
+}
+
+fn is_no_person(name: &str) -> bool {
+    let name = name.to_lowercase();
+    NOT_PEOPLE.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// The caller's name, fit to be recorded and shown.
@@ -34,7 +39,7 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let said = parts.extensions.get::<CallerPrincipal>().map(|CallerPrincipal(name)| name.trim());
         match said {
-            Some(name) if name.is_empty() || name.to_lowercase().starts_with(POLICY) => {
+            Some(name) if name.is_empty() || is_no_person(name) => {
                 Err(refused(Code::CallerUnknown, "The transport gave a name that nobody can have."))
             }
             Some(name) if plain(name, LONGEST_PRINCIPAL) == name => Ok(Self(name.to_owned())),

@@ -1,7 +1,7 @@
 //! Runs and their reports.
 
 use rekindle_domain::report::StepRecord;
-use rekindle_domain::{HumanTask, PlanId, Report, Run, RunId};
+use rekindle_domain::{HumanTask, Report, Run, RunId};
 use rekindle_requests::reports::report_key;
 use rekindle_store::StoreError;
 use serde::{Deserialize, Serialize};
@@ -43,8 +43,6 @@ pub struct RunView {
     pub run: Run,
     /// What it did, in the order in which it began.
     pub steps: Vec<StepRecord>,
-    /// The plan that it carries out, for a recovery that has one.
-    pub plan_id: Option<PlanId>,
     /// What was asked of people.
     pub human_tasks: Vec<HumanTask>,
 }
@@ -71,7 +69,7 @@ impl OperatorApi {
         let run = self.known_run(run_id).await?;
         let steps = self.register.steps(run_id).await?;
         let human_tasks = self.human_tasks_of(run_id, run.plan_id.as_ref()).await?;
-        Ok(RunView { plan_id: run.plan_id.clone(), run, steps, human_tasks })
+        Ok(RunView { run, steps, human_tasks })
     }
 
     pub(super) async fn known_run(&self, run_id: &RunId) -> Result<Run, OperatorApiError> {

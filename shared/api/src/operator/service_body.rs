@@ -87,7 +87,7 @@ impl ServiceBody {
             self.check_replaced(&key, replaced)?;
         }
         Ok(Service {
-            display_name: plain(&self.display_name, LONGEST_NAME),
+            display_name: self.display_name.clone(),
             objectives: self.objectives,
             depends_on: self.depends_on.clone(),
             machines: self.machines()?,
@@ -164,15 +164,11 @@ impl MachineBody {
         }
         Ok(Machine {
             machine_id: self.machine_id.clone(),
-            base_image: self.base_image.clone().map_or_else(no_base_image, Ok)?,
+            base_image: self.base_image.clone(),
             instance_types: self.instance_types.clone(),
             zones: self.zones.clone(),
         })
     }
-}
-
-fn no_base_image() -> Result<ImageId, OperatorApiError> {
-    ImageId::parse(Machine::NO_BASE_IMAGE).map_err(|error| OperatorApiError::internal(&error))
 }
 
 fn is_text(text: &str, longest: usize) -> bool {

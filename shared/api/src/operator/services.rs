@@ -115,7 +115,7 @@ impl OperatorApi {
             machines.push(self.machine_view(&service, machine).await?);
         }
         let readiness = self.readiness(&service).await?;
-        let missing = self.missing(&service).await?;
+        let missing = self.missing(&service, &machines).await?;
         Ok(ServiceView {
             names: Names::of(key, &self.deployment),
             service,

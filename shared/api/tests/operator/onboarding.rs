@@ -53,6 +53,7 @@ async fn onboarding_gives_out_names_and_says_what_is_missing() {
     for part in ["signing key", "key pair", "base image of database", "configuration", "backup of database"] {
         assert!(missing.contains(part), "{part}: {missing}");
     }
+    assert_eq!(onboarded["service"]["machines"][0]["base_image"], json!(null));
     assert_eq!(onboarded["readiness"]["state"], "NotReady");
     let refreshes = world.workflow.executions("refresh-image");
     assert_eq!(refreshes.len(), 1);

@@ -23,7 +23,9 @@ async fn nobody_is_answered_whom_the_transport_does_not_name() {
     for route in OPERATOR_ROUTES {
         let answer = send(operator_router(world.api.clone()), route.method, &filled(route.path), "{}").await;
         assert_eq!(answer.refusal(), (403, "caller-unknown".to_owned()), "{route:?}");
-        for name in ["", "  ", "policy:standard", "Policy:x", "ada\u{1b}[2J", "a\nb", &"a".repeat(2_049)] {
+        let not_people = ["policy:standard", "Policy:x", "schedule:weekly", " Schedule:x"];
+        let not_shown = ["", "  ", "ada\u{1b}[2J", "a\nb", &"a".repeat(2_049)];
+        for name in not_people.into_iter().chain(not_shown) {
             let answer = world.call(name, route.method, &filled(route.path), "{}").await;
             assert_eq!(answer.refusal(), (403, "caller-unknown".to_owned()), "{route:?} {name:?}");
         }

@@ -181,7 +181,7 @@ pub fn service(host: &MachineKey) -> Service {
         depends_on: Vec::new(),
         machines: vec![Machine {
             machine_id: host.machine_id.clone(),
-            base_image: ImageId::parse("ami-base").unwrap(),
+            base_image: Some(ImageId::parse("ami-base").unwrap()),
             instance_types: vec!["m7i.large".to_owned()],
             zones: vec!["eu-west-1a".to_owned()],
         }],
