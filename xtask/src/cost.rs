@@ -50,7 +50,7 @@ pub(crate) struct Arguments {
     /// How long an instance lives in one refresh or rehearsal.
     #[arg(long, value_name = "MINUTES", default_value_t = 12.0, value_parser = amount)]
     minutes: f64,
-    /// State transitions in one refresh besides its polls; `cargo xtask e2e-aws` measures them.
+    /// State transitions in one refresh besides its polls.
     #[arg(long, value_name = "N", default_value_t = 30)]
     state_transitions: u32,
     /// How much of its size data has once it is compressed.

@@ -51,9 +51,6 @@ pub(crate) struct Arguments {
     /// Where packages go.
     #[arg(long, value_name = "BUCKET")]
     package_bucket: Option<String>,
-    /// A property of the template that an emulator does not know: it is left out everywhere.
-    #[arg(long, value_name = "PROPERTY")]
-    leave_out: Vec<String>,
     /// Show the changes, and change nothing.
     #[arg(long)]
     dry_run: bool,
@@ -134,13 +131,12 @@ pub(crate) fn run(repository: &Repository, arguments: &Arguments) -> Result<(), 
         (_, true) => Consent::Given,
         _ => Consent::Asked,
     };
-    let left_out: Vec<&str> = arguments.leave_out.iter().map(String::as_str).collect();
     let wanted = Wanted {
         stack: &arguments.stack,
         parameters: arguments.parameters.clone(),
         architecture,
         package_bucket: arguments.package_bucket.as_deref(),
-        left_out: &left_out,
+        left_out: &[],
     };
     let Some(outputs) = deploy(repository, &aws, &wanted, &consent)? else {
         return Ok(());

@@ -3,6 +3,7 @@
 mod holdings;
 
 use clap::Args;
+use serde_json::Value;
 
 use crate::aws::Aws;
 use crate::confirmation;
@@ -15,9 +16,10 @@ use holdings::Holding;
 const EXAMPLES: &str = "\
 Examples:
   cargo xtask remove --stack rekindle                 the programs go; backups, images and register stay
-  cargo xtask remove --stack rekindle --with-data     everything goes, and cannot be had back
+  cargo xtask remove --stack rekindle --with-data     everything but images goes, and cannot be had back
 
-Images and snapshots are never removed: they are what recoveries start from.
+Images and snapshots are never removed: they are what recoveries start from. The bucket of packages stays too.
+Where instances of the stack are still there, nothing is removed.
 
 Exit codes:
   0    the stack is gone
@@ -42,6 +44,7 @@ pub(crate) struct Arguments {
 /// `cargo xtask remove`.
 pub(crate) fn run(repository: &Repository, arguments: &Arguments) -> Result<(), TaskError> {
     let aws = Aws::of_the_caller(repository)?;
+    refuse_while_instances_run(&aws, &arguments.stack)?;
     let holdings = holdings::of_stack(&aws, &arguments.stack)?;
     speech::progress(&shown(arguments, &holdings));
     speech::progress(&images_that_stay(&aws, &arguments.stack));
@@ -54,20 +57,41 @@ pub(crate) fn run(repository: &Repository, arguments: &Arguments) -> Result<(), 
         speech::progress("Nothing was removed.");
         return Ok(());
     }
+    let (stacks, data): (Vec<_>, Vec<_>) = holdings.iter().partition(|holding| holding.is_stack());
+    let holdings_of =
+        |some: &[&Holding]| some.iter().try_for_each(|holding| holding.delete(repository, &aws));
+    // The data first: while the stack is there, a removal that breaks off can be carried on by the same command.
+    if arguments.with_data {
+        holdings_of(&data)?;
+    }
     delete_stack(&aws, &arguments.stack)?;
     if arguments.with_data {
-        for holding in &holdings {
-            holding.delete(repository, &aws)?;
-        }
+        holdings_of(&stacks)?;
     }
     speech::progress("The stack is gone.");
     Ok(())
 }
 
+/// Whatever runs would run for ever: the sweep that ends it goes with the stack.
+fn refuse_while_instances_run(aws: &Aws<'_>, stack: &str) -> Result<(), TaskError> {
+    let of_stack = format!("Name=tag:rekindle:stack,Values={stack}");
+    let alive = "Name=instance-state-name,Values=pending,running,stopping,stopped";
+    let query = "Reservations[].Instances[].InstanceId";
+    let found = aws.ask(&["ec2", "describe-instances", "--filters", &of_stack, alive, "--query", query])?;
+    let running: Vec<&str> = found.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if running.is_empty() {
+        return Ok(());
+    }
+    Err(TaskError::CheckFailed(format!(
+        "instances of the stack are still there: {}. End its recoveries and wait for its refreshes first",
+        running.join(", ")
+    )))
+}
+
 fn shown(arguments: &Arguments, holdings: &[Holding]) -> String {
     let fate = if arguments.with_data { "is LOST" } else { "stays" };
     let mut lines = vec![format!(
-        "The stack {}: its functions, state machines, interfaces and roles go.",
+        "The stack {}: its functions, state machines, interfaces and their roles go.",
         arguments.stack
     )];
     lines.extend(holdings.iter().map(|holding| format!("  {fate}: {holding}")));

@@ -150,8 +150,10 @@ mod tests {
         let places = Places::under(folder.path());
         let elsewhere = folder.path().join("elsewhere");
         fs::create_dir_all(&elsewhere).unwrap();
-        fs::create_dir_all(places.inside("/root")).unwrap();
-        std::os::unix::fs::symlink(&elsewhere, places.inside("/root/.ssh")).unwrap();
+        let keys = places.authorized_keys();
+        let folder_of_keys = keys.parent().unwrap();
+        fs::create_dir_all(folder_of_keys.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, folder_of_keys).unwrap();
         assert!(install(&places, "root", &[key("first")]).is_err());
     }
 }

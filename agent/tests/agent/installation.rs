@@ -118,7 +118,6 @@ fn a_wrapped_identity_lies_where_the_configuration_says_and_never_in_clear() {
     let root = world.folder.path().join("image");
     let configuration = std::fs::read_to_string(from.configuration()).unwrap();
     write(&from.configuration(), format!("{configuration}{AWS}").as_bytes());
-    // Also where this test runs an agent without AWS.
     let program: [&std::ffi::OsStr; 2] = ["--program".as_ref(), AGENT.as_ref()];
     let missing = install(&world, &root, &program);
     assert!(said(&missing).contains("none is given"), "{}", said(&missing));
@@ -135,32 +134,6 @@ fn a_wrapped_identity_lies_where_the_configuration_says_and_never_in_clear() {
     let place = root.join("etc/rekindle/identity.kms");
     assert_eq!(std::fs::read(&place).unwrap(), b"\x01\x02wrapped");
     assert_eq!(std::fs::metadata(&place).unwrap().permissions().mode() & 0o777, 0o600);
-}
-
-#[cfg(not(feature = "aws"))]
-#[test]
-fn an_agent_without_aws_says_so_in_one_sentence() {
-    let world = World::sqlite();
-    world.fill(1);
-    let places = world.production();
-    let configuration = std::fs::read_to_string(places.configuration()).unwrap();
-    write(&places.configuration(), format!("{configuration}{AWS}").as_bytes());
-    let agent = || {
-        let mut command = Command::new(AGENT);
-        command.arg("--root").arg(places.root());
-        command
-    };
-    let run = agent().arg("run").output().unwrap();
-    let backup = agent()
-        .args(["backup", "--recipient", &world.identity.recipient().text(), "--signing-key"])
-        .arg(world.folder.path().join("signing.key"))
-        .output()
-        .unwrap();
-    let installed = install(&world, &world.folder.path().join("image"), &[]);
-    for output in [run, backup, installed] {
-        assert_eq!(output.status.code(), Some(1));
-        assert!(said(&output).contains("this agent was built without AWS"), "{}", said(&output));
-    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use rekindle_domain::job::JobResult;
 use rekindle_domain::{BackupKind, CheckKind, JobWork, SetPosition, Verdict};
 use rekindle_step::ErrorName;
 
-use crate::world::{World, id_of, perform_work, restore, rows, verify, write};
+use crate::world::{World, files_under, id_of, perform_work, restore, rows, verify, write};
 
 const FIRST: SetPosition = SetPosition { incarnation: 1, sequence: 1 };
 const SECOND: SetPosition = SetPosition { incarnation: 1, sequence: 2 };
@@ -204,18 +204,6 @@ fn secrets_of(world: &World) -> Vec<String> {
         .collect();
     assert_eq!(secrets.len(), 2, "the secrets were not found in their own files");
     secrets
-}
-
-fn files_under(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
-        match entry.file_type().unwrap() {
-            kind if kind.is_dir() => found.extend(files_under(&entry.path())),
-            kind if kind.is_file() => found.push(entry.path()),
-            _ => {}
-        }
-    }
-    found
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,7 @@
 //! The whole way through emulators of S3 and KMS: a backup of the production host, and an instance that restores it,
 //! proves it and is sealed. `AWS_ENDPOINT_URL` says where they are.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use aws_config::BehaviorVersion;
@@ -15,7 +15,7 @@ use crate::instance::{agent, assert_says_no_secret};
 use crate::orchestrator::Orchestrator;
 use crate::recorded::metadata;
 use crate::verification::{ACCESS_KEY, REGION, SECRET_KEY, SESSION_TOKEN};
-use crate::world::{World, id_of, rows, write};
+use crate::world::{World, files_under, id_of, rows, write};
 
 fn endpoint() -> String {
     std::env::var("AWS_ENDPOINT_URL").expect("AWS_ENDPOINT_URL names no emulator")
@@ -83,18 +83,6 @@ async fn said_by(command: &mut tokio::process::Command, secrets: &[&str]) -> Str
     assert_says_no_secret(&output.stderr, secrets);
     assert_says_no_secret(&output.stdout, secrets);
     String::from_utf8(output.stdout).unwrap()
-}
-
-fn files_under(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
-        match entry.file_type().unwrap() {
-            kind if kind.is_dir() => found.extend(files_under(&entry.path())),
-            kind if kind.is_file() => found.push(entry.path()),
-            _ => {}
-        }
-    }
-    found
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,51 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use jiff::{SignedDuration, Timestamp};
 use rekindle_api::{AgentApi, CallerInstance, agent_router};
 use rekindle_cmdb::{EmbeddedRegister, InstanceBinding, NewJob, Register};
+use rekindle_contract_tests::StartedExecutions;
 use rekindle_domain::job::{Hello, JobId};
 use rekindle_domain::{
     Flow, ImageId, InstanceId, Job, JobOutcome, JobWork, MachineKey, Run, RunId, RunState,
 };
-use rekindle_step::{CallbackError, ExecutionState, StartError, SystemClock, Workflow};
-use serde_json::Value;
+use rekindle_step::SystemClock;
 
 use crate::verification::verify;
-
-/// Steps wait for nothing here: results are read from the register.
-struct NobodyWaits;
-
-#[async_trait]
-impl Workflow for NobodyWaits {
-    async fn start_execution(&self, _: &str, name: &str, _: Value) -> Result<(), StartError> {
-        Err(StartError::Unavailable(name.to_owned()))
-    }
-
-    async fn describe_execution(&self, _: &str, _: &str) -> Result<ExecutionState, StartError> {
-        Ok(ExecutionState::Unknown)
-    }
-
-    async fn stop_execution(&self, _: &str, _: &str, _: &str) -> Result<(), StartError> {
-        Ok(())
-    }
-
-    async fn send_task_success(&self, _: &str, _: Value) -> Result<(), CallbackError> {
-        Ok(())
-    }
-
-    async fn send_task_failure(&self, _: &str, _: &str, _: &str) -> Result<(), CallbackError> {
-        Ok(())
-    }
-
-    async fn send_task_heartbeat(&self, _: &str) -> Result<(), CallbackError> {
-        Ok(())
-    }
-}
 
 pub struct Orchestrator {
     register: Register,
@@ -58,10 +27,11 @@ pub struct Orchestrator {
 }
 
 impl Orchestrator {
-    /// One open run with one instance of this machine.
+    /// One open run with one instance of this machine. Nobody waits for its answers: they are read from the register.
     pub async fn start(machine: &MachineKey) -> Self {
         let register = EmbeddedRegister::in_memory().await.unwrap();
-        let api = AgentApi::new(register.clone(), Arc::new(NobodyWaits), Arc::new(SystemClock));
+        let api =
+            AgentApi::new(register.clone(), Arc::new(StartedExecutions::default()), Arc::new(SystemClock));
         let (run_id, instance) = (RunId::mint(), InstanceId::parse("i-0123456789abcdef0").unwrap());
         register.open_run(&open_run(&run_id)).await.unwrap();
         let binding = InstanceBinding {

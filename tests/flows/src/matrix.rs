@@ -140,7 +140,7 @@ pub fn violations_with(scenario: Scenario, place: &Place, fault: Fault, variatio
         finish(&world).await;
         let mut found = violations(&world, &before).await;
         if is_survived(fault, place) {
-            found.extend(not_as_if_nothing_had_happened(&world, scenario, place, &run_id).await);
+            found.extend(not_as_if_nothing_had_happened(&world, scenario, place, fault, &run_id).await);
         }
         if world.faults.times() == 0 {
             found.push("the fault never struck".to_owned());
@@ -169,12 +169,14 @@ async fn not_as_if_nothing_had_happened(
     world: &World,
     scenario: Scenario,
     place: &Place,
+    fault: Fault,
     run_id: &RunId,
 ) -> Option<String> {
     let report = world.register.report(run_id).await.unwrap()?;
     let wanted = scenario.outcome();
     // A refresh that hangs before it has the lease may find that the sweep started another one meanwhile.
-    if place.task.function_name == "plan-refresh" && report.outcome == Outcome::Coalesced {
+    let hangs = fault == Fault::TimedOutBeforeALateEffect;
+    if hangs && place.task.function_name == "plan-refresh" && report.outcome == Outcome::Coalesced {
         return None;
     }
     (report.outcome != wanted)

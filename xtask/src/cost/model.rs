@@ -121,6 +121,7 @@ fn standing() -> Vec<Item> {
             "logs of the sweep (CloudWatch)",
             SWEEPS * SWEEP_LOG_GB * (prices::LOG_GB + prices::LOG_KEPT_GB),
         ),
+        item("listings by the sweep (S3), with one machine", SWEEPS * prices::OBJECT_PUT),
         item("alarms (CloudWatch)", ALARMS * prices::ALARM),
         item("the register's storage (DynamoDB)", TABLE_GB * prices::TABLE_GB),
     ]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::Wanted;
 use crate::error::TaskError;
-use crate::package::{self, build::Architecture};
+use crate::package;
 use crate::repository::Repository;
 
 /// Properties that name a file beside the template.
@@ -46,7 +46,7 @@ fn with_whole_path(line: &str, infra: &Path, packages: &Path) -> String {
         return line.to_owned();
     };
     let whole = match place.strip_prefix(PACKAGES) {
-        Some(package) => packages.join(without_architecture(package)),
+        Some(package) => packages.join(package),
         None => infra.join(place),
     };
     format!("{before} {}", whole.display())
@@ -60,12 +60,6 @@ fn split(line: &str) -> Option<(&str, &str)> {
     // A function or an address of the template's own is none of our business.
     let is_file = !place.is_empty() && !place.starts_with(['!', '{', '/']) && !place.contains("://");
     is_file.then_some((&line[..end], place))
-}
-
-fn without_architecture(package: &str) -> &str {
-    let prefixes = [Architecture::Arm64, Architecture::X86_64].map(Architecture::name);
-    let stripped = prefixes.iter().find_map(|name| package.strip_prefix(name)?.strip_prefix('/'));
-    stripped.unwrap_or(package)
 }
 
 #[cfg(test)]

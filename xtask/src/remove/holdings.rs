@@ -17,6 +17,8 @@ pub(super) enum Holding {
     Bucket(String),
     Table(String),
     Key(String),
+    /// A stack within the stack: the customer's part.
+    Stack(String),
 }
 
 impl fmt::Display for Holding {
@@ -27,21 +29,26 @@ impl fmt::Display for Holding {
             Self::Key(id) => {
                 write!(formatter, "key {id}; what is encrypted with it is readable only with it")
             }
+            Self::Stack(id) => write!(formatter, "stack {id}: roles, security groups, launch templates"),
         }
     }
 }
 
-/// Of the stack and of those within it.
+/// Of the stack and of those within it, in the order in which they can be deleted.
 pub(super) fn of_stack(aws: &Aws<'_>, stack: &str) -> Result<Vec<Holding>, TaskError> {
     let answer = aws.ask(&["cloudformation", "list-stack-resources", "--stack-name", stack])?;
     let mut holdings = Vec::new();
-    for resource in answer["StackResourceSummaries"].as_array().into_iter().flatten() {
+    let resources = answer["StackResourceSummaries"].as_array().into_iter().flatten();
+    for resource in resources.filter(|resource| resource["ResourceStatus"] != "DELETE_COMPLETE") {
         let id = resource["PhysicalResourceId"].as_str().unwrap_or_default().to_owned();
         match resource["ResourceType"].as_str() {
             Some("AWS::S3::Bucket") => holdings.push(Holding::Bucket(id)),
             Some("AWS::DynamoDB::Table") => holdings.push(Holding::Table(id)),
             Some("AWS::KMS::Key") => holdings.push(Holding::Key(id)),
-            Some("AWS::CloudFormation::Stack") => holdings.extend(of_stack(aws, &id)?),
+            Some("AWS::CloudFormation::Stack") => {
+                holdings.extend(of_stack(aws, &id)?);
+                holdings.push(Holding::Stack(id));
+            }
             _ => {}
         }
     }
@@ -49,13 +56,37 @@ pub(super) fn of_stack(aws: &Aws<'_>, stack: &str) -> Result<Vec<Holding>, TaskE
 }
 
 impl Holding {
+    /// Whether it is a stack, which can only go when the stack around it is gone.
+    pub(super) fn is_stack(&self) -> bool {
+        matches!(self, Self::Stack(_))
+    }
+
+    /// Whether it is still there: a removal that was broken off is carried on by another one.
+    fn exists(&self, aws: &Aws<'_>) -> bool {
+        match self {
+            Self::Bucket(name) => aws.succeeds(&["s3api", "head-bucket", "--bucket", name]),
+            Self::Table(name) => aws.succeeds(&["dynamodb", "describe-table", "--table-name", name]),
+            Self::Key(id) => {
+                let described = aws.ask(&["kms", "describe-key", "--key-id", id]);
+                described.is_ok_and(|key| key["KeyMetadata"]["DeletionDate"].is_null())
+            }
+            Self::Stack(id) => aws.succeeds(&["cloudformation", "describe-stacks", "--stack-name", id]),
+        }
+    }
+
     /// Deletes it with all that is in it.
     pub(super) fn delete(&self, repository: &Repository, aws: &Aws<'_>) -> Result<(), TaskError> {
+        if !self.exists(aws) {
+            return Ok(());
+        }
         match self {
             Self::Bucket(name) => {
+                // The data bucket's policy lets nobody delete objects, administrators included.
+                aws.carry_out(&["s3api", "delete-bucket-policy", "--bucket", name])?;
                 empty(repository, aws, name)?;
                 aws.carry_out(&["s3api", "delete-bucket", "--bucket", name])
             }
+            Self::Stack(id) => super::delete_stack(aws, id),
             Self::Table(name) => {
                 aws.ask(&[
                     "dynamodb",
