@@ -75,7 +75,7 @@ impl Customer {
     pub fn service(&self, base_image: ImageId) -> Service {
         let machine = Machine {
             machine_id: self.machine.machine_id.clone(),
-            base_image,
+            base_image: Some(base_image),
             instance_types: vec!["local".to_owned()],
             zones: Vec::new(),
         };

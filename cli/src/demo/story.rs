@@ -9,7 +9,7 @@ use rekindle_domain::plan::RecoveryPlan;
 use rekindle_domain::report::{RecoveryFacts, ReplicaFacts};
 use rekindle_domain::{BackupId, BackupKind, Bytes, Flow, RecoveryKind, Report, RunId, Seconds};
 use rekindle_embedded_host::wake_on_arrivals;
-use rekindle_function_plan_recovery::{Request, preview};
+use rekindle_requests::recovery::{Request, plan};
 use rekindle_step::{Clock, StepError, SystemClock};
 use rekindle_store::FolderWatch;
 use serde::Deserialize;
@@ -339,7 +339,7 @@ impl<'a> Story<'a> {
     async fn show_plan(&self, request: &Request) -> Result<(), StepError> {
         self.narrator.chapter("The plan, before anything is started");
         let register = self.site.host.register();
-        let plan = preview(register, request, &RunId::mint(), SystemClock.now()).await?;
+        let plan = plan(register, request, &RunId::mint(), SystemClock.now()).await?;
         for (number, wave) in plan.waves.iter().enumerate() {
             for machine in wave.services.iter().flat_map(|service| &service.machines) {
                 self.narrator.fact(

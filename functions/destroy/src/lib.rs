@@ -19,7 +19,7 @@ use rekindle_planning::sweep::is_settled;
 use rekindle_step::{Clock, Step, StepContext, StepError, Workflow};
 use serde::{Deserialize, Serialize};
 
-pub use rekindle_requests::refresh::start_refresh;
+use rekindle_requests::refresh::start_refresh;
 
 /// The step.
 pub struct Destroy {

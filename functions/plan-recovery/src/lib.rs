@@ -9,7 +9,7 @@ use rekindle_planning::deadline::run_deadline;
 use rekindle_step::{Clock, ErrorName, Step, StepContext, StepError};
 use serde::{Deserialize, Serialize};
 
-pub use rekindle_requests::recovery::{PlanError, Request, plan, preview};
+use rekindle_requests::recovery::{Request, plan};
 
 /// The step.
 pub struct PlanRecovery {
@@ -72,7 +72,7 @@ impl Step for PlanRecovery {
         let run = self.open_run(&input).await?;
         let plan = match self.stored_plan(&run).await? {
             Some(plan) => plan, // Entered again: what may have been shown and approved does not change.
-            None => preview(&self.register, &input.request, &input.run_id, self.clock.now()).await?,
+            None => plan(&self.register, &input.request, &input.run_id, self.clock.now()).await?,
         };
         let plan_id = self.register.put_plan(&plan).await.map_err(StepError::from)?;
         self.register.bind_plan(&input.run_id, &plan_id).await.map_err(StepError::from)?;

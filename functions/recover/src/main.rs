@@ -9,7 +9,7 @@ use rekindle_lambda_host::run_step;
 
 fn main() -> ExitCode {
     run_step(|host| {
-        let cloud = host.cloud(|aws, variable| Ec2Cloud::from_environment(aws, variable))?;
+        let cloud = host.cloud(Ec2Cloud::from_environment)?;
         let launcher = Launcher::new(host.register()?, cloud.clone(), host.clock());
         Ok(Recover { register: host.register()?, cloud, launcher, jobs: host.agent_jobs()? })
     })

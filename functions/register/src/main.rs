@@ -10,7 +10,7 @@ fn main() -> ExitCode {
     run_step(|host| {
         Ok(RegisterImage {
             register: host.register()?,
-            cloud: host.cloud(|aws, variable| Ec2Cloud::from_environment(aws, variable))?,
+            cloud: host.cloud(Ec2Cloud::from_environment)?,
             clock: host.clock(),
         })
     })

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use rekindle_domain::{CustomerId, Digest, Flow, RecoveryKind, RunId, ServiceId};
-use rekindle_requests::recovery::Request;
-use rekindle_step::{Clock, StartError, Step, StepContext, StepError, Workflow};
+use rekindle_domain::{CustomerId, RecoveryKind, RunId, ServiceId};
+use rekindle_requests::recovery::{Request, start_recovery};
+use rekindle_step::{Clock, Step, StepContext, StepError, Workflow};
 use serde::{Deserialize, Serialize};
 
 /// The step.
@@ -51,14 +51,9 @@ impl Step for Rehearse {
     type Output = Output;
 
     async fn run(&self, input: Input, _context: &StepContext) -> Result<Output, StepError> {
-        let run_id = run_of(&input)?;
-        let request = serde_json::to_value(request(input, self.clock.now()))
-            .map_err(|error| StepError::permanent("the request cannot be written as JSON").because(error))?;
-        let machine = Flow::Recover.state_machine();
-        match self.workflow.start_execution(machine, run_id.as_str(), request).await {
-            Ok(()) | Err(StartError::AlreadyExists(_)) => Ok(Output { run_id }),
-            Err(error) => Err(StepError::transient("the rehearsal could not be started").because(error)),
-        }
+        let run_id = run_of(&input);
+        start_recovery(self.workflow.as_ref(), &run_id, &request(input, self.clock.now())).await?;
+        Ok(Output { run_id })
     }
 }
 
@@ -81,14 +76,9 @@ fn schedule_name(schedule: &str) -> &str {
     schedule.rsplit('/').next().unwrap_or(schedule)
 }
 
-fn run_of(input: &Input) -> Result<RunId, StepError> {
+fn run_of(input: &Input) -> RunId {
     let identity = format!("rehearsal of {} at {}", input.schedule, input.scheduled_time);
-    let digest = Digest::of(identity.as_bytes());
-    let digits = digest.as_str().get(..20).unwrap_or_default();
-    let random = u128::from_str_radix(digits, 16).unwrap_or_default();
-    let time = u64::try_from(input.scheduled_time.as_millisecond()).unwrap_or(0);
-    RunId::parse(&ulid::Ulid::from_parts(time, random).to_string())
-        .map_err(|error| StepError::permanent("no run id can be made of the schedule").because(error))
+    RunId::of_event(input.scheduled_time, &identity)
 }
 
 #[cfg(test)]

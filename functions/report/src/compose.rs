@@ -12,7 +12,7 @@ use rekindle_domain::{
     Decision, Image, InstanceId, Intent, IntentKind, JobOutcome, JobWork, MachineRecovery, Outcome,
     RecoveryKind, RecoveryPlan, RefreshPlan, Report, Run, RunState, Seconds, Verdict, plan::ServiceRecovery,
 };
-use rekindle_function_request_approval::approval_task;
+use rekindle_requests::approval::approval_task;
 use rekindle_step::StepError;
 
 /// Everything that the register knows about a run.

@@ -19,7 +19,7 @@ use rekindle_step::{Clock, Step, StepContext, StepError};
 use rekindle_store::ObjectStore;
 use serde::{Deserialize, Serialize};
 
-pub use rekindle_requests::reports::report_key;
+use rekindle_requests::reports::report_key;
 
 /// How long the question about a failed recovery stays open. Its replicas are kept longer: until somebody ends it.
 const DECISION_DEADLINE: SignedDuration = SignedDuration::from_hours(24 * 365);

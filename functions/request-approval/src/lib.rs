@@ -14,7 +14,7 @@ use rekindle_domain::{
 use rekindle_step::{Clock, ErrorName, Step, StepContext, StepError, Workflow};
 use serde::{Deserialize, Serialize};
 
-pub use rekindle_requests::approval::{answer, approval_task, decide};
+use rekindle_requests::approval::{answer, approval_task, decide};
 
 /// The step.
 pub struct RequestApproval {

@@ -10,11 +10,7 @@ use rekindle_lambda_host::run_step;
 fn main() -> ExitCode {
     run_step(|host| {
         Ok(StartInstance {
-            launcher: Launcher::new(
-                host.register()?,
-                host.cloud(|aws, variable| Ec2Cloud::from_environment(aws, variable))?,
-                host.clock(),
-            ),
+            launcher: Launcher::new(host.register()?, host.cloud(Ec2Cloud::from_environment)?, host.clock()),
             jobs: host.agent_jobs()?,
         })
     })

@@ -15,12 +15,13 @@ use rekindle_cmdb::Register;
 use rekindle_domain::{
     Flow, HumanTask, HumanTaskStatus, JobStatus, MachineKey, Outcome, RecoveryKind, Run, RunId,
 };
-use rekindle_function_destroy::{Destroy, start_refresh};
+use rekindle_function_destroy::Destroy;
 use rekindle_function_plan_refresh::PlanRefresh;
 use rekindle_function_report::WriteReport;
-use rekindle_function_request_approval::{approval_task, decide};
 use rekindle_planning::sweep::ExecutionStanding;
 use rekindle_planning::{SweepAction, sweep_action};
+use rekindle_requests::approval::{approval_task, decide};
+use rekindle_requests::refresh::start_refresh;
 use rekindle_step::{
     CallbackError, Clock, ErrorName, ExecutionState, Step, StepContext, StepError, Workflow,
 };

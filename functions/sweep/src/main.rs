@@ -13,7 +13,7 @@ fn main() -> ExitCode {
     run_step(|host| {
         let (register, control, workflow, clock) =
             (host.register()?, host.control()?, host.workflow()?, host.clock());
-        let cloud = host.cloud(|aws, variable| Ec2Cloud::from_environment(aws, variable))?;
+        let cloud = host.cloud(Ec2Cloud::from_environment)?;
         Ok(ScheduledSweep(Sweep {
             plan: PlanRefresh {
                 register: register.clone(),

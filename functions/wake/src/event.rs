@@ -2,7 +2,7 @@
 //! user guide).
 
 use jiff::Timestamp;
-use rekindle_domain::{Digest, RunId};
+use rekindle_domain::RunId;
 use rekindle_step::{ErrorName, StepError};
 use serde::Deserialize;
 use serde_json::Value;
@@ -63,20 +63,9 @@ impl ObjectCreated {
 
     /// The run that this event starts. The same object in the same version gives the same run, however often and under
     /// whatever event id it is announced; another version of it gives another run.
-    pub(crate) fn run_id(&self) -> Result<RunId, StepError> {
-        let identity = format!("{}\n{}\n{}", self.key, self.version_id, self.sequencer);
-        let digest = Digest::of(identity.as_bytes());
-        let time = u64::try_from(self.time.as_millisecond()).unwrap_or(0);
-        let id = ulid::Ulid::from_parts(time, random_part(digest.as_str()));
-        RunId::parse(&id.to_string())
-            .map_err(|error| StepError::permanent("no run id can be made of the event").because(error))
+    pub(crate) fn run_id(&self) -> RunId {
+        RunId::of_event(self.time, &format!("{}\n{}\n{}", self.key, self.version_id, self.sequencer))
     }
-}
-
-/// The eighty bits of a ULID that are not its time.
-fn random_part(hexadecimal: &str) -> u128 {
-    let digits = hexadecimal.get(..20).unwrap_or_default();
-    u128::from_str_radix(digits, 16).unwrap_or_default()
 }
 
 fn refused(why: &str) -> StepError {

@@ -54,7 +54,7 @@ impl Step for Wake {
             tracing::debug!("an object that describes no set");
             return Ok(Output::Ignored);
         };
-        let run_id = event.run_id()?;
+        let run_id = event.run_id();
         start_refresh(self.workflow.as_ref(), &run_id, &machine).await?;
         tracing::info!(%run_id, %machine, %backup_id, "a refresh was started");
         Ok(Output::Started { run_id, machine })

@@ -1,46 +1,10 @@
 #![expect(clippy::unwrap_used, reason = "test code")]
-use std::sync::Mutex;
-
+use rekindle_contract_tests::StartedExecutions;
 use rekindle_domain::BackupId;
-use rekindle_step::{CallbackError, ErrorName, ExecutionState, StartError};
+use rekindle_step::ErrorName;
 use serde_json::json;
 
 use super::*;
-
-#[derive(Default)]
-struct Started(Mutex<Vec<(String, String, Value)>>);
-
-#[async_trait]
-impl Workflow for Started {
-    async fn start_execution(&self, machine: &str, name: &str, input: Value) -> Result<(), StartError> {
-        let mut started = self.0.lock().unwrap();
-        if started.iter().any(|(_, known, _)| known == name) {
-            return Err(StartError::AlreadyExists(name.to_owned()));
-        }
-        started.push((machine.to_owned(), name.to_owned(), input));
-        Ok(())
-    }
-
-    async fn describe_execution(&self, _: &str, _: &str) -> Result<ExecutionState, StartError> {
-        Ok(ExecutionState::Unknown)
-    }
-
-    async fn stop_execution(&self, _: &str, _: &str, _: &str) -> Result<(), StartError> {
-        Ok(())
-    }
-
-    async fn send_task_success(&self, _: &str, _: Value) -> Result<(), CallbackError> {
-        Err(CallbackError::Gone)
-    }
-
-    async fn send_task_failure(&self, _: &str, _: &str, _: &str) -> Result<(), CallbackError> {
-        Err(CallbackError::Gone)
-    }
-
-    async fn send_task_heartbeat(&self, _: &str) -> Result<(), CallbackError> {
-        Err(CallbackError::Gone)
-    }
-}
 
 /// The event of the S3 user guide, with our names in it.
 fn created(bucket: &str, key: &str, sequencer: &str) -> Value {
@@ -71,9 +35,9 @@ fn created(bucket: &str, key: &str, sequencer: &str) -> Value {
     })
 }
 
-async fn wake(workflow: &Arc<Started>, event: Value) -> Result<Output, StepError> {
+async fn wake(workflow: &Arc<StartedExecutions>, event: Value) -> Result<Output, StepError> {
     let step = Wake { control_bucket: "control".to_owned(), workflow: workflow.clone() };
-    step.run(event, &StepContext { state: "wake".to_owned(), retry_count: 0 }).await
+    step.run(event, &StepContext { state: "wake".to_owned() }).await
 }
 
 fn description() -> (MachineKey, String) {
@@ -84,7 +48,7 @@ fn description() -> (MachineKey, String) {
 
 #[tokio::test]
 async fn an_event_that_comes_twice_starts_one_refresh_and_a_new_version_another() {
-    let workflow = Arc::new(Started::default());
+    let workflow = Arc::new(StartedExecutions::default());
     let (machine, key) = description();
     let first = wake(&workflow, created("control", &key, "00617F08299329D189")).await.unwrap();
     let mut again = created("control", &key, "00617F08299329D189");
@@ -92,27 +56,27 @@ async fn an_event_that_comes_twice_starts_one_refresh_and_a_new_version_another(
     assert_eq!(wake(&workflow, again).await.unwrap(), first);
     let other = wake(&workflow, created("control", &key, "00617F08299329D190")).await.unwrap();
     assert_ne!(other, first);
-    let started = workflow.0.lock().unwrap();
+    let started = workflow.all();
     assert_eq!(started.len(), 2);
-    let (flow, run_id, input) = started[0].clone();
-    assert_eq!(flow, "refresh-image");
-    assert_eq!(input, json!({ "machine": machine }));
-    assert_eq!(first, Output::Started { run_id: RunId::parse(&run_id).unwrap(), machine });
+    let refresh = &started[0];
+    assert_eq!(refresh.state_machine, "refresh-image");
+    assert_eq!(refresh.input, json!({ "machine": machine }));
+    assert_eq!(first, Output::Started { run_id: RunId::parse(&refresh.name).unwrap(), machine });
 }
 
 #[tokio::test]
 async fn objects_that_describe_no_set_are_ignored() {
-    let workflow = Arc::new(Started::default());
+    let workflow = Arc::new(StartedExecutions::default());
     let (_, key) = description();
     for key in [format!("{key}.minisig"), "reports/report.json".to_owned(), "../set.json".to_owned()] {
         assert_eq!(wake(&workflow, created("control", &key, "00")).await.unwrap(), Output::Ignored);
     }
-    assert!(workflow.0.lock().unwrap().is_empty());
+    assert!(workflow.all().is_empty());
 }
 
 #[tokio::test]
 async fn what_is_no_event_of_the_control_bucket_is_refused() {
-    let workflow = Arc::new(Started::default());
+    let workflow = Arc::new(StartedExecutions::default());
     let (_, key) = description();
     let foreign = created("elsewhere", &key, "00");
     let mut deleted = created("control", &key, "00");
@@ -128,5 +92,5 @@ async fn what_is_no_event_of_the_control_bucket_is_refused() {
         assert_eq!(error.name, ErrorName::InputInvalid);
         assert!(error.chain().starts_with("the event cannot be used: "), "{}", error.chain());
     }
-    assert!(workflow.0.lock().unwrap().is_empty());
+    assert!(workflow.all().is_empty());
 }

@@ -1,8 +1,7 @@
 //! Says which operation of AWS is called, and nothing else about it: no resource, no parameter, no answer.
 //!
-//! `SdkConfig` carries no interceptors, so every crate that makes a client adds [`LogCalls`] to that client's
-//! configuration. Operators turn it on with `REKINDLE_LOG=info,rekindle::aws_call=debug`; a test compares what was
-//! called with what the policies allow.
+//! `SdkConfig` carries no interceptors, so whoever configures a client adds [`LogCalls`] to that client's
+//! configuration. Operators turn it on with `REKINDLE_LOG=info,rekindle::aws_call=debug`.
 
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;

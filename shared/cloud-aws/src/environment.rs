@@ -23,7 +23,7 @@ impl Ec2Cloud {
     /// A sentence that names the variable which is missing or unreadable.
     pub fn from_environment(
         config: &SdkConfig,
-        variable: impl Fn(&str) -> Option<String>,
+        variable: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Arc<dyn CloudProvider>, SettingsError> {
         // A template cannot leave a variable out, but it can leave it empty.
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());

@@ -68,7 +68,7 @@ impl TaskInvoker for StepInvoker {
         };
         let envelope = Envelope::open(invocation.payload, step.name());
         let begun = self.recorder.begin(&envelope);
-        let context = StepContext { state: envelope.state, retry_count: invocation.retry_count };
+        let context = StepContext { state: envelope.state };
         let result = self.run_apart(step, envelope.payload, context).await;
         self.recorder.finish(begun, result.as_ref().err()).await;
         result.map_err(|failure| TaskError::new(failure.error, failure.cause))

@@ -19,8 +19,9 @@ use rekindle_cloud::CloudProvider;
 use rekindle_cmdb::Register;
 use rekindle_domain::{Flow, MachineKey, RunId};
 use rekindle_flow::{Execution, HistoryObserver, Runner, RunnerOptions, TaskInvoker};
-use rekindle_function_plan_recovery::Request;
 use rekindle_instances::AgentJobs;
+use rekindle_requests::recovery::{Request, start_recovery};
+use rekindle_requests::refresh::start_refresh;
 use rekindle_step::{Clock, DynamicStep, StepContext, StepError, Workflow};
 use rekindle_step_host::Recorder;
 use rekindle_store::ObjectStore;
@@ -146,7 +147,7 @@ impl EmbeddedHost {
     /// When the runner does not take it.
     pub async fn start_refresh(&self, machine: &MachineKey) -> Result<RunId, StepError> {
         let run_id = RunId::mint();
-        rekindle_function_destroy::start_refresh(self.workflow.as_ref(), &run_id, machine).await?;
+        start_refresh(self.workflow.as_ref(), &run_id, machine).await?;
         Ok(run_id)
     }
 
@@ -156,12 +157,7 @@ impl EmbeddedHost {
     /// When the runner does not take it.
     pub async fn start_recovery(&self, request: &Request) -> Result<RunId, StepError> {
         let run_id = RunId::mint();
-        let input = serde_json::to_value(request)
-            .map_err(|error| StepError::permanent("the request cannot be written as JSON").because(error))?;
-        self.workflow
-            .start_execution(Flow::Recover.state_machine(), run_id.as_str(), input)
-            .await
-            .map_err(|error| StepError::transient("the recovery could not be started").because(error))?;
+        start_recovery(self.workflow.as_ref(), &run_id, request).await?;
         Ok(run_id)
     }
 
@@ -201,7 +197,7 @@ impl EmbeddedHost {
             .functions
             .get(function)
             .ok_or_else(|| StepError::permanent(format!("there is no function {function}")))?;
-        step.invoke(input, &StepContext { state: function.to_owned(), retry_count: 0 }).await
+        step.invoke(input, &StepContext { state: function.to_owned() }).await
     }
 
     /// Ends everything at once, as the death of the process would: executions have no ending, steps stop where they

@@ -9,13 +9,11 @@ use rekindle_step::StepError;
 pub(crate) const REGION: &str = "AWS_REGION";
 /// Where the Runtime API listens. Lambda sets it.
 pub(crate) const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";
+/// How much memory the function has, in MB. Lambda sets it.
+pub(crate) const MEMORY: &str = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE";
 /// What `lambda_runtime` panics without. Lambda sets all of them.
-pub(crate) const OF_LAMBDA: [&str; 4] = [
-    RUNTIME_API,
-    "AWS_LAMBDA_FUNCTION_NAME",
-    "AWS_LAMBDA_FUNCTION_VERSION",
-    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
-];
+pub(crate) const OF_LAMBDA: [&str; 4] =
+    [RUNTIME_API, "AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_VERSION", MEMORY];
 /// The filter of the log.
 pub(crate) const LOG: &str = "REKINDLE_LOG";
 /// The register's table.

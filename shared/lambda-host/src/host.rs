@@ -137,12 +137,6 @@ impl Host {
         self.clock.clone()
     }
 
-    /// Region, credentials, endpoints and limits of every client. Whoever makes one adds
-    /// [`rekindle_aws_calls::LogCalls`] to it.
-    pub fn aws(&self) -> &SdkConfig {
-        &self.aws
-    }
-
     /// What the function is told.
     pub fn environment(&self) -> &Environment {
         &self.environment

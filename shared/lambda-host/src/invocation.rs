@@ -34,8 +34,7 @@ impl Invocations {
     async fn run(&self, envelope: Envelope) -> Result<Value, Failure> {
         let begun = self.recorder.begin(&envelope);
         let started = Instant::now();
-        // Which retry it is, Lambda does not know, and no step asks.
-        let context = StepContext { state: envelope.state, retry_count: 0 };
+        let context = StepContext { state: envelope.state };
         let result = answer(self.step.as_ref(), envelope.payload, &context).await;
         tell(result.as_ref().err(), started);
         let result = result.map_err(|error| Failure::from(&error));

@@ -9,7 +9,7 @@ use rekindle_step::{DynamicStep, Step, StepError, erase};
 use rekindle_step_host::Recorder;
 use serde_json::Value;
 
-use crate::environment::{Environment, OF_LAMBDA, unreadable};
+use crate::environment::{Environment, MEMORY, OF_LAMBDA, unreadable};
 use crate::host::Host;
 use crate::http::{Callers, Requests};
 use crate::invocation::Invocations;
@@ -88,8 +88,6 @@ async fn prepared<T>(
     }
     prepare(&Host::new(environment.clone()).await?)
 }
-
-const MEMORY: &str = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE";
 
 fn served(ended: Result<(), lambda_runtime::Error>) -> ExitCode {
     match ended {

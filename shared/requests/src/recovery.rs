@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use rekindle_cmdb::{Register, RegisterError};
-use rekindle_domain::{CustomerId, RecoveryKind, RecoveryPlan, RunId, Service, ServiceId, TargetImage};
+use rekindle_domain::{CustomerId, Flow, RecoveryKind, RecoveryPlan, RunId, Service, ServiceId, TargetImage};
 use rekindle_planning::{RecoveryRequest, RecoverySituation, RecoveryUnplannable, plan_recovery};
-use rekindle_step::{ErrorName, StepError};
+use rekindle_step::{ErrorName, StartError, StepError, Workflow};
 use serde::{Deserialize, Serialize};
 
 /// What a person or a schedule asks for: the input of the execution.
@@ -52,24 +52,30 @@ impl From<PlanError> for StepError {
     }
 }
 
+/// Starts a recovery; one that runs already under this id, or has ended, is the same recovery.
+///
+/// # Errors
+/// Transient, when the workflow engine cannot be reached.
+pub async fn start_recovery(
+    workflow: &dyn Workflow,
+    run_id: &RunId,
+    request: &Request,
+) -> Result<(), StepError> {
+    let input = serde_json::to_value(request)
+        .map_err(|error| StepError::permanent("the request cannot be written as JSON").because(error))?;
+    match workflow.start_execution(Flow::Recover.state_machine(), run_id.as_str(), input).await {
+        Ok(()) | Err(StartError::AlreadyExists(_)) => Ok(()),
+        Err(error) => {
+            Err(StepError::transient(format!("the recovery {run_id} could not be started")).because(error))
+        }
+    }
+}
+
 /// The plan that a recovery would carry out if it was declared now. Nothing is stored and nothing is started.
 ///
 /// # Errors
 /// When a service is unknown, services wait for each other, or nothing is proven: the sentence names the newest
 /// failed verdict.
-pub async fn preview(
-    register: &Register,
-    request: &Request,
-    run_id: &RunId,
-    now: Timestamp,
-) -> Result<RecoveryPlan, StepError> {
-    plan(register, request, run_id, now).await.map_err(StepError::from)
-}
-
-/// As [`preview`], with a reason that can be told apart.
-///
-/// # Errors
-/// As [`preview`].
 pub async fn plan(
     register: &Register,
     request: &Request,

@@ -78,7 +78,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_an_error_with_a_name_that_says_nothing_of_the_payload() {
         let step = erase(Divide);
-        let context = StepContext { state: "Divide".to_owned(), retry_count: 0 };
+        let context = StepContext { state: "Divide".to_owned() };
         assert_eq!(answer(step.as_ref(), json!({ "by": 3 }), &context).await.unwrap(), 4);
         let error = answer(step.as_ref(), json!({ "by": 0 }), &context).await.unwrap_err();
         let failure = Failure::from(&error);
@@ -90,7 +90,7 @@ mod tests {
     #[tokio::test]
     async fn an_input_that_cannot_be_read_is_not_repeated() {
         let step = erase(Divide);
-        let context = StepContext { state: "Divide".to_owned(), retry_count: 0 };
+        let context = StepContext { state: "Divide".to_owned() };
         let error = answer(step.as_ref(), json!({ "by": "sesame" }), &context).await.unwrap_err();
         let failure = Failure::from(&error);
         assert_eq!(failure.error, "Step.InputInvalid");

@@ -14,8 +14,6 @@ use crate::error::{ErrorName, StepError};
 pub struct StepContext {
     /// The state that invokes it.
     pub state: String,
-    /// How often this state was retried already.
-    pub retry_count: u32,
 }
 
 /// One Task. It may be run twice with the same input, and it may be cut off anywhere.

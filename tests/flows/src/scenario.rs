@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rekindle_domain::{BackupKind, Decision, Flow, HumanTask, MachineKey, Outcome, RecoveryKind, RunId};
-use rekindle_function_request_approval::decide;
+use rekindle_requests::approval::decide;
 use rekindle_step::Clock as _;
 
 use crate::world::World;

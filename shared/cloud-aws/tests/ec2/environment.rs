@@ -16,7 +16,7 @@ fn refusal(variables: &[(&str, &str)]) -> String {
     let variables: BTreeMap<&str, &str> = variables.iter().copied().collect();
     let config = Recorder::default().config();
     let made =
-        Ec2Cloud::from_environment(&config, |name| variables.get(name).map(|value| (*value).to_owned()));
+        Ec2Cloud::from_environment(&config, &|name| variables.get(name).map(|value| (*value).to_owned()));
     made.err().unwrap().to_string()
 }
 
@@ -87,7 +87,7 @@ fn launch_settings_are_read_strictly() {
 #[tokio::test(start_paused = true)]
 async fn without_a_role_calls_are_ours() {
     let ec2 = Recorder::new([instances(&[instance(INSTANCE, 16, "running", "")], None)]);
-    let cloud = Ec2Cloud::from_environment(&ec2.config(), |name| {
+    let cloud = Ec2Cloud::from_environment(&ec2.config(), &|name: &str| {
         (name == "REKINDLE_LAUNCH").then(|| SETTINGS.to_owned())
     });
     cloud.unwrap().describe_instance(&InstanceId::parse(INSTANCE).unwrap()).await.unwrap();
@@ -97,7 +97,7 @@ async fn without_a_role_calls_are_ours() {
 fn with_role(ec2: &Recorder) -> std::sync::Arc<dyn rekindle_cloud::CloudProvider> {
     let variables: BTreeMap<&str, &str> = [("REKINDLE_LAUNCH", SETTINGS), ROLE, EXTERNAL_ID].into();
     let variable = |name: &str| variables.get(name).map(|value| (*value).to_owned());
-    Ec2Cloud::from_environment(&ec2.config(), variable).unwrap()
+    Ec2Cloud::from_environment(&ec2.config(), &variable).unwrap()
 }
 
 #[tokio::test(start_paused = true)]

@@ -84,7 +84,7 @@ impl Customer {
             depends_on: Vec::new(),
             machines: vec![Machine {
                 machine_id: self.machine.machine_id.clone(),
-                base_image,
+                base_image: Some(base_image),
                 instance_types: vec!["local".to_owned()],
                 zones: Vec::new(),
             }],

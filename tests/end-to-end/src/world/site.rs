@@ -15,7 +15,7 @@ use rekindle_domain::report::ReplicaFacts;
 use rekindle_domain::{Flow, HumanTask, Image, ImageId, MachineKey, RecoveryKind, Report, RunId};
 use rekindle_embedded_host::{EmbeddedHost, Options, Ports, serve_agent};
 use rekindle_flow::Execution;
-use rekindle_function_plan_recovery::Request;
+use rekindle_requests::recovery::Request;
 use rekindle_step::Clock as _;
 use rekindle_store::FolderStore;
 

@@ -7,3 +7,4 @@ mod demo;
 mod interruption;
 mod kept;
 mod unsuitable_machine;
+mod without_aws;

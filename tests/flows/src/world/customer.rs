@@ -75,7 +75,7 @@ fn service(
 fn machine(name: &str) -> Machine {
     Machine {
         machine_id: MachineId::parse(name).unwrap(),
-        base_image: ImageId::parse(BASE_IMAGE).unwrap(),
+        base_image: Some(ImageId::parse(BASE_IMAGE).unwrap()),
         instance_types: ["m7i.large", "m6i.large"].map(str::to_owned).to_vec(),
         zones: ["sim-1a", "sim-1b"].map(str::to_owned).to_vec(),
     }

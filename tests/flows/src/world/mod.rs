@@ -20,7 +20,7 @@ use rekindle_domain::{
 };
 use rekindle_embedded_host::{EmbeddedHost, Options, Ports, WrapStep};
 use rekindle_flow::{Execution, ExecutionStatus};
-use rekindle_function_plan_recovery::Request;
+use rekindle_requests::recovery::Request;
 use rekindle_step::{Clock, VirtualClock, Workflow};
 
 use crate::agent::{Agents, Disk};
