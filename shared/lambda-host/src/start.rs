@@ -25,7 +25,7 @@ pub fn run_step<S: Step>(build: impl FnOnce(&Host) -> Result<S, StepError>) -> E
         },
         async |invocations| {
             let invocations = &invocations;
-            Runtime::new(service_fn(async |event: LambdaEvent<Value>| invocations.handle(event).await))
+            Runtime::new(service_fn(|event: LambdaEvent<Value>| Box::pin(invocations.handle(event))))
                 .run()
                 .await
         },
@@ -45,7 +45,8 @@ pub fn serve_http(
     )
 }
 
-/// One thread: a function does one thing at a time and waits for AWS most of it.
+/// One thread: a function does one thing at a time and waits for AWS most of it. Futures are boxed on the way: the
+/// clients' are so deep already that the compiler gives up on one that holds them all.
 fn run<T>(
     prepare: impl FnOnce(&Host) -> Result<T, StepError>,
     serve: impl AsyncFnOnce(T) -> Result<(), lambda_runtime::Error>,
@@ -61,13 +62,13 @@ fn run<T>(
     };
     runtime.block_on(async {
         let prepared = match logged {
-            Ok(()) => prepared(&environment, prepare).await,
+            Ok(()) => Box::pin(prepared(&environment, prepare)).await,
             Err(error) => Err(error),
         };
         match prepared {
-            Ok(prepared) => served(serve(prepared).await),
+            Ok(prepared) => served(Box::pin(serve(prepared)).await),
             Err(error) => {
-                init_error::report(&environment, &error).await;
+                Box::pin(init_error::report(&environment, &error)).await;
                 ExitCode::FAILURE
             }
         }
