@@ -8,7 +8,7 @@ use rekindle_step::StepError;
 use rekindle_store::{FolderStore, ObjectStore};
 
 use crate::aws;
-use crate::backup::{BackupRequest, BackupSummary, KindWish, take};
+use crate::backup::{BackupRequest, BackupSummary, KindWish, Remnants, take};
 use crate::buckets::Bucket;
 use crate::configuration::AgentConfiguration;
 use crate::error::{failed, file};
@@ -59,6 +59,7 @@ pub(crate) async fn back_up(
     let configuration =
         AgentConfiguration::read(&arguments.config.clone().unwrap_or_else(|| places.configuration()))?;
     let (control, data) = open_buckets(&places, &configuration, &arguments).await?;
+    let remnants = if arguments.data.is_some() { Remnants::Remove } else { Remnants::Leave };
     let request = BackupRequest {
         places,
         agent,
@@ -67,6 +68,7 @@ pub(crate) async fn back_up(
         recipients: recipients(&arguments)?,
         control,
         data,
+        remnants,
         kind: arguments.kind,
         new_incarnation: arguments.new_incarnation,
         group_id: arguments.group,

@@ -56,9 +56,9 @@ pub(crate) struct Wishes {
     /// Refuse what the role of a function does not allow.
     #[arg(long)]
     pub(crate) authorize: bool,
-    /// The waits of state machines take no time.
-    #[arg(long)]
-    pub(crate) skip_waits: bool,
+    /// How long the waits of state machines take, as a part of what they say: 0 skips them.
+    #[arg(long, value_name = "PART")]
+    pub(crate) wait_scale: Option<f64>,
 }
 
 /// `cargo xtask emulators`.

@@ -9,7 +9,7 @@ use rekindle_step::StepError;
 use rekindle_store::{ObjectStore, StoreError};
 use serde::{Deserialize, Serialize};
 
-use super::BackupRequest;
+use super::{BackupRequest, Remnants};
 use crate::error::file;
 use crate::files::{read_json, remove_folder, write_json};
 use crate::keys::TrustedKeys;
@@ -173,6 +173,9 @@ async fn published(request: &BackupRequest) -> Result<BTreeSet<BackupId>, StepEr
 
 /// Removes objects of sets without a description: all of them, or those of one set.
 async fn remove_unpublished(request: &BackupRequest, only: Option<&BackupId>) -> Result<(), StepError> {
+    if request.remnants == Remnants::Leave {
+        return Ok(());
+    }
     let machine = &request.configuration.machine;
     let prefix = only.map_or_else(|| machine.sets_prefix(), |backup_id| machine.set_prefix(backup_id));
     let published = published(request).await?;

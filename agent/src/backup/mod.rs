@@ -49,12 +49,24 @@ pub struct BackupRequest {
     pub control: Arc<dyn ObjectStore>,
     /// The bucket for the data.
     pub data: Arc<dyn ObjectStore>,
+    /// What becomes of the objects of a backup that was cut off.
+    pub remnants: Remnants,
     /// Full or incremental.
     pub kind: KindWish,
     /// Whether the machine's history forked, so that a new incarnation begins.
     pub new_incarnation: bool,
     /// Shared by the sets of several machines that are taken at one moment.
     pub group_id: Option<BackupId>,
+}
+
+/// What becomes of objects that no description will ever name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remnants {
+    /// The host removes them.
+    Remove,
+    /// They stay until the bucket's own rule ends them: a host that may delete backups could be made to delete all of
+    /// them, so on AWS none may.
+    Leave,
 }
 
 /// What a backup brought.

@@ -1,17 +1,17 @@
 //! The real template with the real functions, deployed to the emulators by the code that deploys to AWS.
 
-use super::Tests;
+use super::{Tests, logs, policies, second_ec2};
 use crate::aws::Aws;
 use crate::deploy::{self, Consent, Outputs, Wanted};
-use crate::emulators::Emulators;
+use crate::emulators::{Emulators, Wishes};
 use crate::error::TaskError;
 use crate::package::build::{Architecture, Profile};
 use crate::package::{self, Architectures};
 use crate::repository::Repository;
+use crate::speech;
 
-/// The package of the tests, and its folder.
+/// The package of the tests.
 const TESTS: &str = "package(rekindle-end-to-end-aws-tests)";
-const FOLDER: &str = "tests/end-to-end-aws";
 
 /// How they run.
 const CONFIGURATION: &str = "xtask/nextest/deployed.toml";
@@ -20,32 +20,46 @@ const CONFIGURATION: &str = "xtask/nextest/deployed.toml";
 const CUSTOMER: &str = "acme";
 const STACK: &str = "rekindle-e2e";
 
-/// Deploys and tests; gives what could not be tested.
-pub(super) fn test(
-    repository: &Repository,
-    emulators: &Emulators,
-    tests: &Tests<'_>,
-) -> Result<Vec<String>, TaskError> {
-    if !repository.top().join(FOLDER).is_dir() {
-        return Ok(vec![format!("the deployed stack: there is no {FOLDER}")]);
-    }
-    let architecture = Architecture::of_this_machine();
+/// Roles are enforced, and the polls of state machines do not wait for clouds that answer at once.
+const WISHES: Wishes = Wishes { authorize: true, wait_scale: Some(0.1) };
+
+/// Deploys and tests.
+pub(super) fn test(repository: &Repository, tests: &Tests<'_>) -> Result<(), TaskError> {
     package::make_all(repository, Architectures::of_this_machine(), Profile::Dev)?;
+    let emulators = Emulators::start(repository, WISHES)?;
+    let outputs = deploy_to(repository, &emulators)?;
+    let agent = package::folder(repository, Architecture::of_this_machine()).join("agent").join("rekindle-agent");
+    let variables = variables(&emulators, &outputs, &agent);
+    let configuration = repository.top().join(CONFIGURATION).display().to_string();
+    tests.run(&emulators, TESTS, Some(&configuration), &variables).inspect_err(|_| {
+        let aws = Aws::of_emulators(repository, &emulators);
+        if let Err(error) = logs::show(&aws, STACK) {
+            speech::progress(&format!("The logs of the functions cannot be shown: {error}."));
+        }
+    })
+}
+
+fn deploy_to(repository: &Repository, emulators: &Emulators) -> Result<Outputs, TaskError> {
     let aws = Aws::of_emulators(repository, emulators);
     let wanted = Wanted {
         stack: STACK,
         parameters: parameters(&aws)?,
-        architecture,
+        architecture: Architecture::of_this_machine(),
         package_bucket: None,
         left_out: &["AutoPublishAlias"],
     };
     let outputs = deploy::deploy(repository, &aws, &wanted, &Consent::Given)?.unwrap_or_default();
     publish(&aws, &outputs)?;
-    let agent = package::folder(repository, architecture).join("agent").join("rekindle-agent");
-    let variables = variables(emulators, &outputs, &agent);
-    let configuration = repository.top().join(CONFIGURATION).display().to_string();
-    tests.run(emulators, TESTS, Some(&configuration), &variables)?;
-    Ok(Vec::new())
+    policies::translate(&aws, &outputs)?;
+    second_ec2::carry_over(&aws, &endpoint(emulators), STACK)?;
+    Ok(outputs)
+}
+
+/// The emulator of everything but the EC2 that functions call; CloudFormation makes things in an EC2 of its own.
+fn endpoint(emulators: &Emulators) -> String {
+    let variables = emulators.variables();
+    let endpoint = variables.into_iter().find(|(name, _)| name == "AWS_ENDPOINT_URL");
+    endpoint.map(|(_, url)| url).unwrap_or_default()
 }
 
 /// The emulator knows versions and aliases of state machines, but not in templates: what `AutoPublishAlias` does.
@@ -93,5 +107,9 @@ fn parameters(aws: &Aws<'_>) -> Result<Vec<String>, TaskError> {
         format!("Zone1={zone}"),
         format!("IsolatedSubnet1={subnet}"),
         format!("ProductionSubnet1={subnet}"),
+        // Never during the tests: they take its target, and give it a time of their own.
+        "RehearsalSchedule=cron(0 3 1 1 ? *)".to_owned(),
+        // Says which calls of AWS each function makes; they are compared with its policy.
+        "LogFilter=info,rekindle::aws_call=debug".to_owned(),
     ])
 }

@@ -55,8 +55,8 @@ pub(super) fn of_ministack(places: &Places, wishes: Wishes) -> Vec<(String, Stri
         ("PYTHONUNBUFFERED", "1"),
         ("AUTH", if wishes.authorize { "true" } else { "false" }),
     ]);
-    if wishes.skip_waits {
-        variables.extend(owned([("SFN_WAIT_SCALE", "0")]));
+    if let Some(part) = wishes.wait_scale {
+        variables.extend(owned([("SFN_WAIT_SCALE", &part.to_string())]));
     }
     variables
 }

@@ -1,0 +1,276 @@
+//! One customer with its production host, its base image and its machines, on the deployed stack.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use aws_credential_types::Credentials;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use crate::command_line::{aws, try_aws};
+use crate::customer::{Customer, SSH_KEY_NAME, Wishes};
+use crate::deployment::Deployment;
+use crate::executions;
+use crate::http_api::HttpApi;
+use crate::machines::{Machines, session};
+use crate::patience::eventually;
+
+/// Everything that a test needs.
+pub struct World {
+    /// The stack.
+    pub deployment: Deployment,
+    /// The customer.
+    pub customer: Arc<Customer>,
+    /// What EC2 runs for it.
+    pub machines: Machines,
+    folder: tempfile::TempDir,
+}
+
+impl World {
+    /// An ordinary service with a production database of some orders; not onboarded yet.
+    ///
+    /// # Panics
+    /// When the stack cannot be used.
+    pub fn new(service: &'static str) -> Self {
+        Self::with(Wishes::ordinary(service))
+    }
+
+    /// The same with wishes.
+    ///
+    /// # Panics
+    /// When the stack cannot be used.
+    pub fn with(wishes: Wishes) -> Self {
+        let deployment = Deployment::from_environment();
+        let folder = tempfile::tempdir().unwrap();
+        let customer = Arc::new(Customer::new(folder.path(), wishes));
+        let production = customer.production();
+        customer.furnish(production.root(), None);
+        customer.configure(production.root(), &deployment, false);
+        customer.write_orders(500);
+        let machines =
+            Machines::watch(customer.clone(), deployment.clone(), folder.path().join("instances"));
+        std::fs::create_dir_all(folder.path().join("instances")).unwrap();
+        // The customer imports only the public half; a second import of the same name is refused, and harmless.
+        let _ = try_aws(&["ec2", "create-key-pair", "--key-name", SSH_KEY_NAME]);
+        Self { deployment, customer, machines, folder }
+    }
+
+    /// Makes the base image: an AMI of the customer's, and the disk that it stands for.
+    ///
+    /// # Panics
+    /// When the emulator refuses.
+    pub fn base_image(&self) -> String {
+        let disk = self.folder.path().join("base");
+        let wrapped = self.customer.wrap_identity(self.deployment.output("DataKeyArn"));
+        self.customer.furnish(&disk, Some(&wrapped));
+        let public = aws(&["ec2", "describe-images", "--owners", "amazon", "--max-items", "1"]);
+        let parent = public["Images"][0]["ImageId"].as_str().unwrap().to_owned();
+        let started = aws(&["ec2", "run-instances", "--image-id", &parent, "--instance-type", "t3.medium"]);
+        let instance = started["Instances"][0]["InstanceId"].as_str().unwrap().to_owned();
+        let machine = &self.customer.machine;
+        let name = format!("rekindle-base-{}", machine.service_id);
+        let tags = format!("ResourceType=image,Tags=[{{Key=rekindle:machine,Value={machine}}}]");
+        let made = aws(&[
+            "ec2",
+            "create-image",
+            "--instance-id",
+            &instance,
+            "--name",
+            &name,
+            "--tag-specifications",
+            &tags,
+        ]);
+        aws(&["ec2", "terminate-instances", "--instance-ids", &instance]);
+        let image_id = made["ImageId"].as_str().unwrap().to_owned();
+        self.machines.insert_image(&image_id, disk);
+        image_id
+    }
+
+    /// The operator API, asked by an administrator of the account.
+    ///
+    /// # Panics
+    /// When the environment holds no credentials.
+    pub fn operator(&self) -> HttpApi {
+        let variable = |name: &str| std::env::var(name).unwrap();
+        let credentials = Credentials::new(
+            variable("AWS_ACCESS_KEY_ID"),
+            variable("AWS_SECRET_ACCESS_KEY"),
+            None,
+            None,
+            "environment",
+        );
+        HttpApi { url: self.deployment.output("OperatorApiUrl").to_owned(), credentials: Some(credentials) }
+    }
+
+    /// Onboards the service through the operator API.
+    ///
+    /// # Panics
+    /// When the API refuses.
+    pub fn onboard(&self) -> Value {
+        let base_image = self.base_image();
+        let body = json!({"client_token": "onboarding", "service": self.customer.service(&base_image)});
+        self.operator().ask("POST", "/v1/services", Some(&body)).good()
+    }
+
+    /// Takes a backup with the backup role; its description wakes the stack.
+    ///
+    /// # Panics
+    /// When the backup fails.
+    pub fn back_up(&self) -> Value {
+        self.customer.back_up(&session(self.deployment.output("BackupRoleArn"), "production"))
+    }
+
+    /// What the register knows of the machine's images, newest first.
+    ///
+    /// # Panics
+    /// When the API refuses.
+    pub fn images(&self) -> Vec<Value> {
+        let machine = &self.customer.machine;
+        let path = format!(
+            "/v1/customers/{}/services/{}/machines/{}/images",
+            machine.customer_id, machine.service_id, machine.machine_id
+        );
+        let answer = self.operator().ask("GET", &path, None).good();
+        answer["items"].as_array().expect("a list of images has items").clone()
+    }
+
+    /// Waits until the register holds this many images, and gives the newest.
+    pub fn image_number(&self, number: usize) -> Value {
+        eventually(&format!("image number {number}"), || {
+            let images = self.images();
+            (images.len() >= number).then(|| images[0].clone())
+        })
+    }
+
+    /// Waits until a run is Ended and reported, and gives what the API says of it.
+    pub fn ended(&self, run_id: &str) -> Value {
+        let path = format!("/v1/runs/{run_id}");
+        eventually(&format!("the end of run {run_id}"), || {
+            let run = self.operator().ask("GET", &path, None).good();
+            (run["run"]["reported"] == true).then_some(run)
+        })
+    }
+
+    /// The runs of refreshes of this machine, newest first, by their executions.
+    pub fn refreshes(&self) -> Vec<String> {
+        let machine = self.customer.machine.to_string();
+        let all = executions::all(self.deployment.output("RefreshImageStateMachineArn"));
+        let ours = |execution: &String| {
+            executions::describe(execution)["input"].as_str().is_some_and(|input| input.contains(&machine))
+        };
+        all.into_iter().filter(ours).collect()
+    }
+
+    /// Instances of this customer that exist.
+    pub fn live_instances(&self) -> Vec<String> {
+        let described = self.machines.described().into_iter();
+        let live = described.filter(|instance| instance.state != "terminated");
+        live.map(|instance| instance.instance_id).collect()
+    }
+
+    /// A folder for a test's own files.
+    pub fn folder(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+}
+
+impl World {
+    /// Waits until no instance of this machine exists.
+    pub fn wait_until_nothing_runs(&self) {
+        eventually("the end of all instances", || self.live_instances().is_empty().then_some(()));
+    }
+
+    /// What the API says of a run.
+    pub fn run(&self, run_id: &str) -> Value {
+        self.operator().ask("GET", &format!("/v1/runs/{run_id}"), None).good()
+    }
+
+    /// The report of a run.
+    pub fn report(&self, run_id: &str) -> Value {
+        self.operator().ask("GET", &format!("/v1/runs/{run_id}/report"), None).good()
+    }
+
+    /// Declares a disaster, and gives its run.
+    pub fn declare_disaster(&self) -> String {
+        let machine = &self.customer.machine;
+        let body = json!({
+            "customer_id": machine.customer_id,
+            "services": [machine.service_id],
+            "reason": "the site burns",
+            "client_token": format!("disaster-{}", machine.service_id),
+        });
+        let answer = self.operator().ask("POST", "/v1/recoveries", Some(&body)).good();
+        answer["run_id"].as_str().unwrap().to_owned()
+    }
+
+    /// What Step Functions says of the first refresh of this machine that failed.
+    pub fn failed_refresh(&self) -> Value {
+        eventually("a refresh that fails", || {
+            let refreshes = self.refreshes().into_iter().map(|execution| executions::describe(&execution));
+            refreshes.into_iter().find(|description| description["status"] == "FAILED")
+        })
+    }
+
+    /// Waits until a builder runs, and gives the execution that waits for it.
+    pub fn refresh_with_a_builder(&self) -> String {
+        let instance = eventually("a builder", || {
+            self.machines.described().into_iter().find(|instance| instance.state == "running")
+        });
+        executions::of_run(self.deployment.output("RefreshImageStateMachineArn"), &instance.run)
+    }
+
+    /// Calls the sweep now, instead of waiting for its schedule.
+    ///
+    /// # Panics
+    /// When the function cannot be called.
+    pub fn sweep(&self) {
+        let answer = self.folder.path().join("sweep.json");
+        aws(&["lambda", "invoke", "--function-name", "rekindle-e2e-sweep", "--payload", "e30=", &answer.display().to_string()]);
+    }
+
+    /// Makes the register believe that nothing was heard of the instances of a run for an hour: nobody waits that long
+    /// in a test, and the clocks of functions cannot be turned.
+    pub fn silence(&self, run_id: &str) {
+        let past = (Timestamp::now() - SignedDuration::from_hours(1)).to_string();
+        let table = self.deployment.output("TableName");
+        let wanted = json!({":run": {"S": format!("#{run_id}#")}, ":job": {"S": "JOB#"}}).to_string();
+        let found = aws(&[
+            "dynamodb", "scan", "--table-name", table,
+            "--filter-expression", "contains(sk, :run) AND begins_with(sk, :job)",
+            "--expression-attribute-values", &wanted,
+        ]);
+        for item in found["Items"].as_array().into_iter().flatten() {
+            let key = json!({"pk": item["pk"], "sk": item["sk"]}).to_string();
+            let times: Vec<&str> = ["posted_at", "taken_at", "last_heartbeat_at"]
+                .into_iter()
+                .filter(|name| item.get(*name).is_some())
+                .collect();
+            let sets: Vec<String> = times.iter().map(|name| format!("{name} = :past")).collect();
+            aws(&[
+                "dynamodb", "update-item", "--table-name", table, "--key", &key,
+                "--update-expression", &format!("SET {}", sets.join(", ")),
+                "--expression-attribute-values", &json!({":past": {"S": past}}).to_string(),
+            ]);
+        }
+    }
+
+    /// Ends an open recovery.
+    pub fn end_recovery(&self, run_id: &str) {
+        let path = format!("/v1/recoveries/{run_id}/end");
+        self.operator().ask("POST", &path, Some(&json!({"confirm": run_id}))).good();
+    }
+
+    /// What carries the run's tag.
+    pub fn left_of_run(&self, run_id: &str) -> Vec<String> {
+        let filter = format!("Name=tag:rekindle:run,Values={run_id}");
+        let answer = aws(&["ec2", "describe-images", "--owners", "self", "--filters", &filter]);
+        let images = answer["Images"].as_array().cloned().unwrap_or_default();
+        images.iter().map(|image| image["ImageId"].to_string()).collect()
+    }
+
+    /// The key of a backup's description.
+    pub fn set_description_key(&self, backup: &Value) -> String {
+        let id = rekindle_domain::BackupId::parse(backup["backup_id"].as_str().unwrap()).unwrap();
+        self.customer.machine.set_description_key(&id).to_string()
+    }
+}

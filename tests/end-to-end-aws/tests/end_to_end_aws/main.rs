@@ -1,0 +1,7 @@
+//! The whole product on AWS's shape: `cargo xtask e2e-aws`.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed, and says where")]
+
+mod failures;
+mod main_way;
+mod rehearsal;

@@ -1,0 +1,58 @@
+//! A backup lands, the image is proven; a disaster is declared, it serves.
+
+use rekindle_end_to_end_aws_tests::customer::{SSH_KEY_NAME, rows};
+use rekindle_end_to_end_aws_tests::executions;
+use rekindle_end_to_end_aws_tests::world::World;
+use serde_json::Value;
+
+/// The limit of the issue for a refresh, polls not counted.
+const MOST_TRANSITIONS: usize = 30;
+/// States that only look whether something has come about.
+const POLLS: [&str; 6] =
+    ["WaitForImage", "EnsureImage", "IsImageAvailable", "WaitForDestruction", "Destroy", "IsAnythingLeft"];
+
+#[test]
+#[ignore = "needs the emulators"]
+fn a_backup_becomes_a_proven_image_and_a_disaster_is_recovered_from_it() {
+    let world = World::new("orders");
+    world.onboard();
+
+    let first = world.back_up();
+    let image = world.image_number(1);
+    assert_eq!(image["backup_id"], first["backup_id"], "{image}");
+    world.wait_until_nothing_runs();
+
+    world.customer.write_orders(50);
+    world.back_up();
+    let image = world.image_number(2);
+    world.wait_until_nothing_runs();
+    count_transitions(&world, &image);
+
+    let expected = rows(world.customer.production().root());
+    let run_id = world.declare_disaster();
+    let run = world.ended(&run_id);
+    assert_eq!(run["run"]["outcome"], "recovered", "{run}");
+    let report = world.report(&run_id);
+    let replica = &report["recovery"]["replicas"][0];
+    assert_eq!(replica["ssh_key_name"], SSH_KEY_NAME, "{report}");
+    assert!(!replica["hostname"].as_str().unwrap().is_empty(), "{report}");
+    assert!(!replica["ip_address"].as_str().unwrap().is_empty(), "{report}");
+
+    let instance = replica["instance_id"].as_str().unwrap();
+    let disk = world.machines.disk(instance).expect("the replica does not run");
+    assert_eq!(rows(&disk), expected);
+
+    world.end_recovery(&run_id);
+    world.wait_until_nothing_runs();
+    let left = world.left_of_run(&run_id);
+    assert!(left.is_empty(), "{left:?}");
+}
+
+fn count_transitions(world: &World, image: &Value) {
+    let machine = world.deployment.output("RefreshImageStateMachineArn");
+    let execution = executions::of_run(machine, image["run_id"].as_str().unwrap());
+    let entered = executions::entered_states(&execution);
+    let (polls, steps): (Vec<_>, Vec<_>) = entered.iter().partition(|state| POLLS.contains(&state.as_str()));
+    println!("a refresh takes {} transitions, and {} of polls", steps.len(), polls.len());
+    assert!(!steps.is_empty() && steps.len() <= MOST_TRANSITIONS, "{entered:?}");
+}
