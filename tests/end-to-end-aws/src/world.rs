@@ -146,7 +146,11 @@ impl World {
     pub fn ended(&self, run_id: &str) -> Value {
         let path = format!("/v1/runs/{run_id}");
         eventually(&format!("the end of run {run_id}"), || {
-            let run = self.operator().ask("GET", &path, None).good();
+            let answer = self.operator().ask("GET", &path, None);
+            if answer.status == 404 {
+                return None; // Its first step has not begun.
+            }
+            let run = answer.good();
             (run["run"]["reported"] == true).then_some(run)
         })
     }

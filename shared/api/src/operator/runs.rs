@@ -74,7 +74,13 @@ impl OperatorApi {
 
     pub(super) async fn known_run(&self, run_id: &RunId) -> Result<Run, OperatorApiError> {
         let run = self.register.run(run_id).await?;
-        run.ok_or_else(|| OperatorApiError::new(Code::RunUnknown, format!("There is no run {run_id}.")))
+        run.ok_or_else(|| {
+            let what = format!(
+                "There is no run {run_id}. One that was just started is known as soon as its first step has begun: \
+                 ask again in a moment."
+            );
+            OperatorApiError::new(Code::RunUnknown, what)
+        })
     }
 
     /// A report as JSON.
