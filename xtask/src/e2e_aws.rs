@@ -28,7 +28,7 @@ Exit codes:
 
 /// Tests that need emulators carry this reason in their `#[ignore]`.
 const ADAPTERS: &str = "package(rekindle-cloud-aws) | package(rekindle-store-s3) | package(rekindle-cmdb) \
-                        | package(rekindle-lambda-host) | package(rekindle-agent)";
+                        | package(rekindle-lambda-host) | package(rekindle-agent) | package(xtask)";
 
 /// What is tested.
 #[derive(Debug, Default, Args)]

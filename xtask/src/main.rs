@@ -3,6 +3,7 @@
 //! Read `command_line` for the verbs, then `test/steps` for what `cargo xtask test` does.
 
 mod aws;
+mod base_image;
 mod bench;
 mod build_time;
 mod check_tree;
