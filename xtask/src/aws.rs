@@ -74,6 +74,11 @@ impl<'a> Aws<'a> {
         Ok(account.trim().to_owned())
     }
 
+    /// Whether somebody else than AWS answers.
+    pub(crate) fn is_emulated(&self) -> bool {
+        self.emulators.is_some() || std::env::var_os("AWS_ENDPOINT_URL").is_some()
+    }
+
     /// Where emulators are, they are in one region.
     fn fixed_region(&self) -> Option<&'static str> {
         self.emulators.map(|_| emulators::REGION)

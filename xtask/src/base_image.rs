@@ -22,6 +22,7 @@ use crate::error::TaskError;
 use crate::interruption::Interruption;
 use crate::package;
 use crate::package::build::Architecture;
+use crate::random;
 use crate::repository::Repository;
 use crate::speech;
 use builder::{Start, Traces};
@@ -188,7 +189,7 @@ fn plan(repository: &Repository, aws: &Aws<'_>, arguments: &Arguments) -> Result
     if let Some(reason) = bundle::contradiction(&text, &inputs.machine, &region, &place) {
         return Err(TaskError::CheckFailed(format!("{} is refused: {reason}", inputs.config.display())));
     }
-    let run = random_word()?;
+    let run = random::word()?;
     let folder = repository.target().join("base-image").join(&run);
     let bundle = bundle::pack(repository, &inputs, parent.architecture, &folder)?;
     let label = Label {
@@ -326,13 +327,4 @@ fn steps(
     speech::progress(&format!("The image {image} is being made."));
     image::wait(aws, &image, &plan.label, interruption)?;
     Ok(image)
-}
-
-fn random_word() -> Result<String, TaskError> {
-    let mut bytes = [0_u8; 16];
-    let source = Path::new("/dev/urandom");
-    fs::File::open(source)
-        .and_then(|mut file| std::io::Read::read_exact(&mut file, &mut bytes))
-        .map_err(|cause| TaskError::file(source, cause))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 
 use crate::emulators::{Emulators, Wishes};
 use crate::error::TaskError;
+use crate::live;
 use crate::process::Program;
 use crate::repository::Repository;
 use crate::speech;
@@ -79,6 +80,7 @@ pub(crate) fn everything(
         unchecked.extend(statics::check(repository, &emulators)?);
     }
     if is_wanted(Part::Adapters) {
+        live::on_emulators(repository, &emulators)?;
         tests.run(&emulators, ADAPTERS, None, &[])?;
     }
     if is_wanted(Part::Deployed) {

@@ -62,7 +62,7 @@ struct Account {
 
 impl Account {
     fn new(aws: &Aws<'_>) -> Self {
-        let stack = format!("base-{}", &random_word().unwrap()[..8]);
+        let stack = format!("base-{}", &random::word().unwrap()[..8]);
         let images = ask(aws, "ec2 describe-images --filters Name=architecture,Values=x86_64");
         let suits = |image: &&Value| {
             let device = image["RootDeviceName"].as_str().unwrap_or_default();
