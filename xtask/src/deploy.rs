@@ -182,8 +182,15 @@ pub(crate) fn own_bucket(aws: &Aws<'_>) -> Result<String, TaskError> {
     let bucket = format!("rekindle-packages-{account}-{}", aws.region()?);
     // Anybody can make a bucket of a name that can be guessed: what is uploaded there would be theirs to replace. In a
     // bucket of somebody else's, making it fails, and so does the deployment.
-    if !aws.succeeds(&["s3api", "head-bucket", "--bucket", &bucket, "--expected-bucket-owner", &account]) {
-        aws.carry_out(&["s3", "mb", &format!("s3://{bucket}")])?;
+    let is_ours =
+        || aws.succeeds(&["s3api", "head-bucket", "--bucket", &bucket, "--expected-bucket-owner", &account]);
+    if is_ours() {
+        return Ok(bucket);
+    }
+    match aws.carry_out(&["s3", "mb", &format!("s3://{bucket}")]) {
+        // Somebody else of this account may have made it meanwhile.
+        Err(error) if !is_ours() => return Err(error),
+        _ => {}
     }
     Ok(bucket)
 }

@@ -231,25 +231,40 @@ mod tests {
         for check in CHECKS.iter().filter(|check| check.emulators_answer) {
             assert_eq!(ask(check, &traces, None, &interruption), Verdict::Holds, "{}", check.name);
         }
+        checks::Setting { traces: &traces, stack: None, interruption: &interruption }.snapshot().unwrap();
+        make_an_image(&traces);
         let own = format!("Name=tag:rekindle:live,Values={}", traces.run());
-        let left = |kind: &str, of: &str| {
-            let described = aws.ask(&["ec2", kind, of, "self", "--filters", &own]).unwrap();
-            described
-                .as_object()
-                .unwrap()
-                .values()
-                .map(|list| list.as_array().map_or(0, Vec::len))
-                .sum::<usize>()
+        let left = |question: &[&str]| {
+            let found = aws.ask(&[&["ec2"], question, &["--filters", &own]].concat()).unwrap();
+            found.as_array().unwrap().len()
         };
-        let volumes = || {
-            let described = aws.ask(&["ec2", "describe-volumes", "--filters", &own]).unwrap();
-            described["Volumes"].as_array().unwrap().len()
+        let all = || {
+            [
+                left(&["describe-volumes", "--query", "Volumes[?State=='available'].VolumeId"]),
+                left(&["describe-snapshots", "--query", "Snapshots[].SnapshotId"]),
+                left(&["describe-images", "--query", "Images[].ImageId"]),
+                left(&[
+                    "describe-instances",
+                    "--query",
+                    "Reservations[].Instances[?State.Name=='running'][]",
+                ]),
+            ]
         };
-        let aliases = || aws.ask(&["kms", "list-aliases"]).unwrap().to_string().contains(&traces.alias());
-        assert!(left("describe-snapshots", "--owner-ids") > 0 && left("describe-images", "--owners") > 0);
-        assert!(volumes() > 0 && aliases());
+        let has_key = || aws.ask(&["kms", "list-aliases"]).unwrap().to_string().contains(&traces.alias());
+        assert!(all().iter().all(|number| *number > 0) && has_key(), "{:?}", all());
         assert_eq!(Traces::of_every_run(&aws).remove().unwrap(), Vec::<String>::new());
-        assert_eq!((left("describe-snapshots", "--owner-ids"), left("describe-images", "--owners")), (0, 0));
-        assert!(volumes() == 0 && !aliases());
+        assert_eq!((all(), has_key()), ([0; 4], false));
+    }
+
+    fn make_an_image(traces: &Traces<'_>) {
+        let aws = traces.aws();
+        let system = aws.ask(&["ec2", "describe-images", "--query", "Images[0].ImageId"]).unwrap();
+        let tags = traces.tagging(&["instance"]);
+        let start = ["ec2", "run-instances", "--instance-type", "t3.nano", "--tag-specifications", &tags];
+        let started = aws.ask(&[&start[..], &["--image-id", system.as_str().unwrap()]].concat()).unwrap();
+        let instance = started["Instances"][0]["InstanceId"].as_str().unwrap();
+        let tags = traces.tagging(&["image"]);
+        let create = ["ec2", "create-image", "--instance-id", instance, "--name", traces.run()];
+        aws.ask(&[&create[..], &["--tag-specifications", &tags]].concat()).unwrap();
     }
 }

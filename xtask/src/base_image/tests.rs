@@ -232,7 +232,7 @@ impl Account {
 fn play_the_machine(account: &Account, root: &Path, before: impl FnOnce(&Aws<'_>)) -> String {
     let repository = Repository::find().unwrap();
     let aws = Aws::of_the_caller(&repository).unwrap();
-    let until = Instant::now() + Duration::from_secs(120);
+    let until = Instant::now() + Duration::from_secs(240);
     let instance = loop {
         if let Some(id) = account.alive(&aws).pop() {
             break id;

@@ -104,7 +104,8 @@ pub(super) const CHECKS: [Check; 8] = [
         name: "launch-permission",
         claim: "a new image is shared with nobody",
         cents: 1,
-        emulators_answer: true,
+        // An image that is registered there has neither tags nor the snapshot that it was registered with.
+        emulators_answer: false,
         ask: launch_permission,
     },
     Check {
@@ -179,7 +180,7 @@ impl Setting<'_> {
         format!("{check}-{}", self.traces.run())
     }
 
-    fn snapshot(&self) -> Result<String, TaskError> {
+    pub(super) fn snapshot(&self) -> Result<String, TaskError> {
         let zones = ["ec2", "describe-availability-zones", "--filters", "Name=state,Values=available"];
         let zone = self.word(&zones, "/AvailabilityZones/0/ZoneName")?;
         let tags = self.traces.tagging(&["volume"]);
@@ -280,12 +281,36 @@ fn wrapping_context(setting: &Setting<'_>) -> Result<Verdict, TaskError> {
     let (own, other) = (of("database"), of("web"));
     let wrapped =
         setting.word(&[&encrypt[..], &["--encryption-context", &own]].concat(), "/CiphertextBlob")?;
-    let decrypt = ["kms", "decrypt", "--key-id", &key, "--ciphertext-blob", &wrapped, "--encryption-context"];
-    setting.ask(&[&decrypt[..], &[&own]].concat())?;
-    Ok(match setting.traces.aws().attempt(&[&decrypt[..], &[&other]].concat())? {
+    // In a file: versions of the `aws` command differ in how they read such bytes from the command line.
+    let path = std::env::temp_dir().join(format!("rekindle-live-{}", setting.traces.run()));
+    std::fs::write(&path, decoded(&wrapped)).map_err(|cause| TaskError::file(&path, cause))?;
+    let verdict = opens_for(setting, &format!("fileb://{}", path.display()), &own, &other);
+    let _ = std::fs::remove_file(&path);
+    verdict
+}
+
+fn opens_for(setting: &Setting<'_>, wrapped: &str, own: &str, other: &str) -> Result<Verdict, TaskError> {
+    let decrypt = ["kms", "decrypt", "--ciphertext-blob", wrapped, "--encryption-context"];
+    setting.ask(&[&decrypt[..], &[own]].concat())?;
+    Ok(match setting.traces.aws().attempt(&[&decrypt[..], &[other]].concat())? {
         Ok(_) => Verdict::DoesNotHold("another machine's context opened it".to_owned()),
         Err(refusal) => Verdict::of(refusal.code() == "InvalidCiphertextException", refusal.0),
     })
+}
+
+/// Base64, as the `aws` command prints bytes.
+fn decoded(text: &str) -> Vec<u8> {
+    const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let (mut bytes, mut bits, mut held) = (Vec::new(), 0_u32, 0_u32);
+    for value in text.bytes().filter_map(|byte| LETTERS.iter().position(|letter| *letter == byte)) {
+        held = (held << 6 | value as u32) & 0xfff;
+        bits += 6;
+        if bits >= 8 {
+            bits -= 8;
+            bytes.push((held >> bits) as u8);
+        }
+    }
+    bytes
 }
 
 fn instance_role(setting: &Setting<'_>) -> Result<Verdict, TaskError> {
@@ -302,4 +327,21 @@ fn instance_role(setting: &Setting<'_>) -> Result<Verdict, TaskError> {
         Ok(_) => Verdict::DoesNotHold(format!("{role} was assumed as another instance")),
         Err(refusal) => Verdict::of(refusal.code() == "AccessDenied", refusal.0),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_read_as_they_are_printed() {
+        for (text, bytes) in [
+            ("", &b""[..]),
+            ("YQ==", b"a"),
+            ("bm90aGluZyBzZWNyZXQ=", b"nothing secret"),
+            ("/+8A", b"\xff\xef\0"),
+        ] {
+            assert_eq!(decoded(text), bytes, "{text}");
+        }
+    }
 }
