@@ -40,11 +40,14 @@ Examples:
   cargo xtask base-image … --dry-run         what would be made
   cargo xtask base-image … --yes --json      without a question; prints {\"image_id\": \"ami-…\", …}
 
-Account and region are those of the `aws` command: the customer's. In an account of the customer's own, --stack is the
-stack of infra/customer-account.yaml. For Debian, --parent is /aws/service/debian/release/12/latest/arm64 or an AMI's
-id; whatever it is has to have cloud-init, systemd and the `aws` command, and the database engine's programs belong
-into it beforehand. Whatever is made carries the tag rekindle:base-image, and is removed on failure and on Ctrl-C.
-A second Ctrl-C ends at once, and leaves it to you.
+Account and region are those of the `aws` command: the customer's. In an account of the
+customer's own, --stack is the stack of infra/customer-account.yaml.
+
+For Debian, --parent is /aws/service/debian/release/12/latest/arm64. Whatever it is has to have
+cloud-init, systemd and the `aws` command, and beforehand the programs of the database engine.
+
+What is made carries the tag rekindle:base-image, and is removed on failure and on Ctrl-C. A second
+Ctrl-C ends at once, and leaves it to you.
 
 Exit codes:
   0    the image is there, or would be made (--dry-run); its id is printed

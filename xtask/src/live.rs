@@ -26,9 +26,9 @@ Examples:
   cargo xtask live --sweep                        take away what an earlier run may have left
   cargo xtask live --all --emulators              those that emulators can answer, for nothing
 
-Account and region are those of the `aws` command. Everything that is made carries the tag rekindle:live, or lies under
-an alias that begins with alias/rekindle-live-, and is taken away at the end, on failure and on Ctrl-C. After a second
-Ctrl-C, or when this machine goes down, `--sweep` does it.
+Account and region are those of the `aws` command. What is made carries the tag rekindle:live, or an
+alias that begins with alias/rekindle-live-, and is taken away at the end, on failure and on Ctrl-C.
+After a second Ctrl-C, or when this machine goes down, `--sweep` does it.
 
 Exit codes:
   0    everything that was asked holds, or is not answered here

@@ -59,6 +59,13 @@ pub(super) fn contradiction(text: &str, machine: &str, region: &str, place: &Pla
             word(aws.get("region"))
         ));
     }
+    if !place.outputs.contains_key("AgentApiUrl") && !aws.contains_key("agent_api_role") {
+        return Some(
+            "it has no aws.agent_api_role, and the agent API is not in the account of this stack: it is the \
+             AgentCallerRoleArn that the stack was made with"
+                .to_owned(),
+        );
+    }
     let outputs = [
         ("control_bucket", "ControlBucketName"),
         ("data_bucket", "DataBucketName"),
@@ -247,6 +254,16 @@ mod tests {
             let reason = refused(&CONFIG.replace(from, to)).unwrap();
             assert!(reason.contains(part), "{reason}");
         }
+    }
+
+    #[test]
+    fn an_account_of_the_customers_own_needs_the_role_of_the_api() {
+        let mut place = place();
+        place.outputs.remove("AgentApiUrl");
+        let refused = |text: &str| contradiction(text, "acme/orders/database", "eu-west-1", &place);
+        assert!(refused(CONFIG).unwrap().contains("agent_api_role"));
+        let with_role = format!("{CONFIG}\nagent_api_role = \"arn:aws:iam::111122223333:role/caller\"");
+        assert_eq!(refused(&with_role), None);
     }
 
     #[test]

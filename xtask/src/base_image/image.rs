@@ -123,9 +123,9 @@ pub(super) fn wait(
     let until = Instant::now() + PATIENCE;
     while Instant::now() < until {
         interruption.check()?;
-        let answer = aws.ask(&["ec2", "describe-images", "--image-ids", id])?;
-        match stage(&answer["Images"][0]) {
-            Stage::Available => return finish(aws, &answer["Images"][0], label),
+        let image = describe(aws, id)?;
+        match stage(&image) {
+            Stage::Available => return finish(aws, &image, label),
             Stage::Failed(reason) => {
                 return Err(TaskError::CheckFailed(format!(
                     "the image {id} is {reason}. If it stays, `aws ec2 deregister-image --image-id {id}`, and try again"
@@ -135,6 +135,15 @@ pub(super) fn wait(
         }
     }
     Err(TaskError::CheckFailed(format!("the image {id} is not available after an hour")))
+}
+
+/// Null while it is not listed yet.
+fn describe(aws: &Aws<'_>, id: &str) -> Result<Value, TaskError> {
+    match aws.attempt(&["ec2", "describe-images", "--image-ids", id])? {
+        Ok(answer) => Ok(answer["Images"][0].clone()),
+        Err(refusal) if refusal.code() == "InvalidAMIID.NotFound" => Ok(Value::Null),
+        Err(refusal) => Err(refusal.while_doing("looking at the image")),
+    }
 }
 
 fn finish(aws: &Aws<'_>, image: &Value, label: &Label) -> Result<(), TaskError> {

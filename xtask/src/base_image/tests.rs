@@ -115,6 +115,7 @@ impl Account {
             ("BaseImageProfileName", profile),
             ("ControlBucketName", "acme-control".to_owned()),
             ("DataBucketName", "acme-data".to_owned()),
+            ("AgentApiUrl", "https://a1b2.execute-api.eu-west-1.amazonaws.com".to_owned()),
         ];
         let outputs: serde_json::Map<String, Value> =
             outputs.into_iter().map(|(name, value)| (name.to_owned(), json!({"Value": value}))).collect();
