@@ -191,10 +191,12 @@ mod tests {
     fn the_table_of_aws_is_optional_and_strict() {
         assert_eq!(AgentConfiguration::parse(GOOD).unwrap().aws, None);
         let read = AgentConfiguration::parse(&format!("{GOOD}{AWS}")).unwrap().aws.unwrap();
+        assert_eq!((&read.agent_api_role, &read.agent_api_external_id), (&None, &None));
         assert_eq!((read.region.as_str(), read.data_bucket.as_str()), ("eu-west-1", "acme-data"));
         for (from, to) in [
             ("https://", "http://"),
             ("acme-data", "Acme_Data"),
+            ("identity =", "agent_api_role = \"rekindle-caller\"\n identity ="),
             ("region = ", "regions = "),
             ("identity =", "secret = \"x\"\n identity ="),
             ("etc/rekindle", "../rekindle"),
@@ -202,6 +204,15 @@ mod tests {
             let text = format!("{GOOD}{}", AWS.replace(from, to));
             assert!(AgentConfiguration::parse(&text).is_err(), "accepted: {to}");
         }
+    }
+
+    #[test]
+    fn an_account_of_its_own_names_the_role_of_the_api() {
+        let role = "arn:aws:iam::111122223333:role/rekindle/rekindle-eu-west-1-agent-caller";
+        let more = format!("agent_api_role = \"{role}\"\nagent_api_external_id = \"agreed\"\n");
+        let read = AgentConfiguration::parse(&format!("{GOOD}{AWS}{more}")).unwrap().aws.unwrap();
+        assert_eq!(read.agent_api_role.as_deref(), Some(role));
+        assert_eq!(read.agent_api_external_id.as_deref(), Some("agreed"));
     }
 
     #[test]

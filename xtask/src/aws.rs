@@ -19,6 +19,23 @@ pub(crate) struct Aws<'a> {
     emulators: Option<&'a Emulators>,
 }
 
+/// What the command complained of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal(pub(crate) String);
+
+impl Refusal {
+    /// The name that AWS gives the error, as in `An error occurred (AccessDenied) when calling …`.
+    pub(crate) fn code(&self) -> &str {
+        let named = self.0.split_once("An error occurred (").and_then(|(_, rest)| rest.split_once(')'));
+        named.map_or("", |(code, _)| code)
+    }
+
+    /// As an error of whoever wanted it done.
+    pub(crate) fn while_doing(&self, what: &str) -> TaskError {
+        TaskError::CheckFailed(format!("{what} was refused: {}", self.0))
+    }
+}
+
 impl<'a> Aws<'a> {
     /// Speaks to the account of whoever runs this; the pinned command is preferred to one on the PATH.
     pub(crate) fn of_the_caller(repository: &'a Repository) -> Result<Self, TaskError> {
@@ -39,8 +56,31 @@ impl<'a> Aws<'a> {
         Self { repository, program: emulators.aws_command(), emulators: Some(emulators) }
     }
 
+    /// As the `aws` command finds it: in the environment first, then in the profile.
+    pub(crate) fn region(&self) -> Result<String, TaskError> {
+        let named = ["AWS_REGION", "AWS_DEFAULT_REGION"].iter().find_map(|name| std::env::var(name).ok());
+        if let Some(region) = self.fixed_region().map(str::to_owned).or(named) {
+            return Ok(region);
+        }
+        let configured = self.text(["configure", "get", "region"]).map_err(|_| {
+            TaskError::Missing("no region is chosen: set AWS_REGION, or give the profile one".to_owned())
+        })?;
+        Ok(configured.trim().to_owned())
+    }
+
+    /// Whose credentials these are.
+    pub(crate) fn account(&self) -> Result<String, TaskError> {
+        let account = self.text(["sts", "get-caller-identity", "--query", "Account", "--output", "text"])?;
+        Ok(account.trim().to_owned())
+    }
+
+    /// Whether somebody else than AWS answers.
+    pub(crate) fn is_emulated(&self) -> bool {
+        self.emulators.is_some() || std::env::var_os("AWS_ENDPOINT_URL").is_some()
+    }
+
     /// Where emulators are, they are in one region.
-    pub(crate) fn fixed_region(&self) -> Option<&'static str> {
+    fn fixed_region(&self) -> Option<&'static str> {
         self.emulators.map(|_| emulators::REGION)
     }
 
@@ -66,6 +106,12 @@ impl<'a> Aws<'a> {
         })
     }
 
+    /// What it answers, or what AWS said against it: for questions of which no is an answer.
+    pub(crate) fn attempt(&self, arguments: &[&str]) -> Result<Result<Value, Refusal>, TaskError> {
+        let answer = self.program(arguments.iter().chain(&["--output", "json"])).attempt()?;
+        Ok(answer.map_err(Refusal).map(|text| serde_json::from_str(&text).unwrap_or(Value::String(text))))
+    }
+
     /// What it answers, as a text.
     pub(crate) fn text<A: AsRef<OsStr>>(
         &self,
@@ -86,5 +132,17 @@ impl<'a> Aws<'a> {
     /// Whether it is done without a complaint.
     pub(crate) fn succeeds(&self, arguments: &[&str]) -> bool {
         self.program(arguments).succeeds_silently()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_known_by_its_name() {
+        let said = "\nAn error occurred (InvalidAMIName.Duplicate) when calling the CreateImage operation: x";
+        assert_eq!(Refusal(said.to_owned()).code(), "InvalidAMIName.Duplicate");
+        assert_eq!(Refusal("Unable to locate credentials".to_owned()).code(), "");
     }
 }

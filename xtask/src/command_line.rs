@@ -7,7 +7,10 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::error::TaskError;
 use crate::repository::Repository;
-use crate::{bench, build_time, check_tree, cost, deploy, e2e_aws, emulators, package, remove, speech, test};
+use crate::{
+    base_image, bench, build_time, check_tree, cost, deploy, e2e_aws, emulators, live, package, remove,
+    speech, test,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -21,6 +24,8 @@ Examples:
   cargo xtask e2e-aws                   everything that is tested with them
   cargo xtask package                   the functions and the agent as AWS takes them
   cargo xtask deploy --stack rekindle   a stack on AWS
+  cargo xtask base-image --help         an image that instances of a machine start from
+  cargo xtask live --list               what can be asked of a real account
   cargo xtask cost --data-gb 50 --backups-per-day 1";
 
 /// The set-up and the checks behind the README's commands.
@@ -50,6 +55,10 @@ enum Verb {
     Deploy(deploy::Arguments),
     /// Takes a stack away, after showing what would be lost.
     Remove(remove::Arguments),
+    /// Makes an image in the customer's account that instances of one machine start from.
+    BaseImage(base_image::Arguments),
+    /// Asks a real account what no emulator tells, and takes away what it made for that.
+    Live(live::Arguments),
     /// Tells what a service costs a month on AWS.
     Cost(cost::Arguments),
     /// Measures what is packaged.
@@ -93,6 +102,8 @@ fn carry_out(verb: Verb) -> Result<(), TaskError> {
         Verb::Package(arguments) => package::run(&repository, &arguments),
         Verb::Deploy(arguments) => deploy::run(&repository, &arguments),
         Verb::Remove(arguments) => remove::run(&repository, &arguments),
+        Verb::BaseImage(arguments) => base_image::run(&repository, &arguments),
+        Verb::Live(arguments) => live::run(&repository, &arguments),
         Verb::Cost(arguments) => cost::run(&arguments),
         Verb::Bench(subject) => bench::run(&repository, &subject),
     }

@@ -176,28 +176,23 @@ pub(crate) fn deploy(
     outputs(aws, wanted.stack).map(Some)
 }
 
-fn own_bucket(aws: &Aws<'_>) -> Result<String, TaskError> {
-    let account = aws.text(["sts", "get-caller-identity", "--query", "Account", "--output", "text"])?;
-    let account = account.trim();
-    let bucket = format!("rekindle-packages-{account}-{}", region(aws)?);
+/// The bucket of packages and bundles in this account, made when it is missing.
+pub(crate) fn own_bucket(aws: &Aws<'_>) -> Result<String, TaskError> {
+    let account = aws.account()?;
+    let bucket = format!("rekindle-packages-{account}-{}", aws.region()?);
     // Anybody can make a bucket of a name that can be guessed: what is uploaded there would be theirs to replace. In a
     // bucket of somebody else's, making it fails, and so does the deployment.
-    if !aws.succeeds(&["s3api", "head-bucket", "--bucket", &bucket, "--expected-bucket-owner", account]) {
-        aws.carry_out(&["s3", "mb", &format!("s3://{bucket}")])?;
+    let is_ours =
+        || aws.succeeds(&["s3api", "head-bucket", "--bucket", &bucket, "--expected-bucket-owner", &account]);
+    if is_ours() {
+        return Ok(bucket);
+    }
+    match aws.carry_out(&["s3", "mb", &format!("s3://{bucket}")]) {
+        // Somebody else of this account may have made it meanwhile.
+        Err(error) if !is_ours() => return Err(error),
+        _ => {}
     }
     Ok(bucket)
-}
-
-/// As the `aws` command finds it: in the environment first, then in the profile.
-fn region(aws: &Aws<'_>) -> Result<String, TaskError> {
-    let named = ["AWS_REGION", "AWS_DEFAULT_REGION"].iter().find_map(|name| std::env::var(name).ok());
-    if let Some(region) = aws.fixed_region().map(str::to_owned).or(named) {
-        return Ok(region);
-    }
-    let configured = aws.text(["configure", "get", "region"]).map_err(|_| {
-        TaskError::Missing("no region is chosen: set AWS_REGION, or give the profile one".to_owned())
-    })?;
-    Ok(configured.trim().to_owned())
 }
 
 /// Has the packages uploaded, and gives the template that names where they are.
@@ -227,7 +222,8 @@ fn upload(
     Ok(packaged)
 }
 
-fn outputs(aws: &Aws<'_>, stack: &str) -> Result<Outputs, TaskError> {
+/// What a stack says of itself.
+pub(crate) fn outputs(aws: &Aws<'_>, stack: &str) -> Result<Outputs, TaskError> {
     let answer = aws.ask(&["cloudformation", "describe-stacks", "--stack-name", stack])?;
     let outputs = answer["Stacks"][0]["Outputs"].as_array().cloned().unwrap_or_default();
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();

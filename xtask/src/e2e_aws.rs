@@ -12,6 +12,7 @@ use clap::{Args, ValueEnum};
 
 use crate::emulators::{Emulators, Wishes};
 use crate::error::TaskError;
+use crate::live;
 use crate::process::Program;
 use crate::repository::Repository;
 use crate::speech;
@@ -31,7 +32,7 @@ Exit codes:
 
 /// Tests that need emulators carry this reason in their `#[ignore]`.
 const ADAPTERS: &str = "package(rekindle-cloud-aws) | package(rekindle-store-s3) | package(rekindle-cmdb) \
-                        | package(rekindle-lambda-host) | package(rekindle-agent)";
+                        | package(rekindle-lambda-host) | package(rekindle-agent) | package(xtask)";
 
 /// What is tested.
 #[derive(Debug, Default, Args)]
@@ -81,6 +82,7 @@ pub(crate) fn everything(
             unchecked.extend(statics::check(repository, &emulators)?);
         }
         if is_wanted(Part::Adapters) {
+            live::on_emulators(repository, &emulators)?;
             tests.run(&emulators, ADAPTERS, None, &[])?;
         }
     }

@@ -3,6 +3,7 @@
 //! Read `command_line` for the verbs, then `test/steps` for what `cargo xtask test` does.
 
 mod aws;
+mod base_image;
 mod bench;
 mod build_time;
 mod check_tree;
@@ -16,9 +17,11 @@ mod emulators;
 mod error;
 mod http;
 mod interruption;
+mod live;
 mod package;
 mod process;
 mod python;
+mod random;
 mod remove;
 mod repository;
 mod speech;

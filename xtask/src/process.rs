@@ -121,6 +121,13 @@ impl Program {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
+    /// Runs it, and gives what it wrote to its standard output; or, when it said no, what it complained of.
+    pub(crate) fn attempt(mut self) -> Result<Result<String, String>, TaskError> {
+        let output = self.command.stdin(Stdio::null()).output().map_err(|cause| self.not_started(cause))?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        Ok(if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) })
+    }
+
     /// Whether it can be started and ends well; what it says is of no interest.
     pub(crate) fn succeeds_silently(mut self) -> bool {
         let status = self.command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();

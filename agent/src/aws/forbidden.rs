@@ -28,9 +28,10 @@ pub(super) fn explanation(date: Option<&str>, body: &[u8], now: SystemTime) -> S
         "unbound-instance" => "the agent API does not know this instance: no open run started it, or that run is \
                                not recorded yet",
         "caller-unknown" => "the agent API does not take this caller for an instance: its credentials are not a \
-                             session of the instance role",
+                             session of the instance role, nor of the role for another account's instances",
         _ => "the instance role is not allowed to call the agent API. Launch the instance with the instance profile \
-              of the template, whose role may call execute-api:Invoke",
+              of the template, whose role may call execute-api:Invoke; where the API is in another account, agent.toml \
+              needs agent_api_role",
     }
     .to_owned()
 }

@@ -14,6 +14,7 @@ use crate::error::failed;
 const SERVICE: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 /// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-categories.html>
 const PUBLIC_KEYS: &str = "/latest/meta-data/public-keys/";
+const INSTANCE_ID: &str = "/latest/meta-data/instance-id";
 const TIME_TO_ANSWER: Duration = Duration::from_secs(2);
 const MOST_KEYS: usize = 16;
 const LONGEST_KEY: usize = 16 * 1024;
@@ -58,6 +59,13 @@ impl Metadata {
         Ok(keys)
     }
 
+    /// The instance's own id, which is also the name of the session of its role.
+    pub(super) async fn instance_id(&self) -> Result<String, StepError> {
+        let unknown = || failed("the instance metadata do not say which instance this is");
+        let text = self.get(INSTANCE_ID).await?.ok_or_else(unknown)?;
+        if is_instance_id(text.trim()) { Ok(text.trim().to_owned()) } else { Err(unknown()) }
+    }
+
     async fn get(&self, path: &str) -> Result<Option<String>, StepError> {
         match self.0.get(path).await {
             Ok(text) => Ok(Some(text.into())),
@@ -65,6 +73,13 @@ impl Metadata {
             Err(error) => Err(failed(format!("the instance metadata could not be read: {}", flat(&error)))),
         }
     }
+}
+
+/// `i-` and eight or seventeen hexadecimal digits.
+fn is_instance_id(text: &str) -> bool {
+    let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    let digits = text.strip_prefix("i-");
+    digits.is_some_and(|digits| matches!(digits.len(), 8 | 17) && digits.bytes().all(is_hex))
 }
 
 /// Lines such as `0=acme-operators`. A name becomes a part of a line of `authorized_keys`, so it must be one word of
@@ -122,6 +137,15 @@ mod tests {
         let many = "0=a\n".repeat(17);
         for bad in ["acme", "x=acme", "0=", "<html>", "0=a\u{7}", many.as_str()] {
             assert!(names(bad).is_err(), "accepted: {bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_instance_is_known_by_its_id_only() {
+        assert!(is_instance_id("i-0123456789abcdef0") && is_instance_id("i-01234567"));
+        for bad in ["", "i-", "i-0123456789ABCDEF0", "m-0123456789abcdef0", "i-0123456789abcdef0 ", "<html>"]
+        {
+            assert!(!is_instance_id(bad), "{bad}");
         }
     }
 

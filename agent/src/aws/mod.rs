@@ -13,6 +13,8 @@ mod api;
 #[cfg(feature = "aws")]
 mod authorized_keys;
 #[cfg(feature = "aws")]
+mod caller_role;
+#[cfg(feature = "aws")]
 mod forbidden;
 #[cfg(feature = "aws")]
 mod identity;
@@ -39,6 +41,8 @@ pub use settings::AwsSettings;
 pub(crate) use absent::{open_buckets, serve};
 #[cfg(feature = "aws")]
 pub use api::SignedApi;
+#[cfg(feature = "aws")]
+pub use caller_role::CallerRole;
 #[cfg(feature = "aws")]
 pub use identity::KmsIdentity;
 #[cfg(feature = "aws")]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
 use rekindle_domain::MachineKey;
 use rekindle_step::StepError;
 use rekindle_store_s3::S3Store;
@@ -10,7 +11,7 @@ use rekindle_store_s3::S3Store;
 use super::authorized_keys::install;
 use super::metadata::{Metadata, PublicKey};
 use super::power_off::{AfterSealing, after_sealing, power_off};
-use super::{AwsSettings, KmsIdentity, SignedApi};
+use super::{AwsSettings, CallerRole, KmsIdentity, SignedApi};
 use crate::api_client::ApiClient;
 use crate::buckets::Buckets;
 use crate::configuration::AgentConfiguration;
@@ -53,7 +54,7 @@ pub(crate) async fn serve(
     let config = sdk_config(Some(&settings.region)).await;
     let api = match &arguments.socket {
         Some(socket) => ApiClient::new(socket),
-        None => ApiClient::signed(signed_api(&config, settings)?),
+        None => ApiClient::signed(signed_api(&config, settings).await?),
     };
     let identity = identity(&config, &instance.places, settings, &configuration.machine)?;
     let instance = Instance {
@@ -69,12 +70,24 @@ pub(crate) async fn serve(
     }
 }
 
-fn signed_api(config: &SdkConfig, settings: &AwsSettings) -> Result<SignedApi, StepError> {
+async fn signed_api(config: &SdkConfig, settings: &AwsSettings) -> Result<SignedApi, StepError> {
     let address = settings.agent_api.as_deref().ok_or_else(|| incomplete("agent_api"))?;
-    let credentials = config
-        .credentials_provider()
-        .ok_or_else(|| failed("there is no provider of AWS credentials on this machine"))?;
-    SignedApi::new(address, &settings.region, credentials)
+    SignedApi::new(address, &settings.region, api_credentials(config, settings).await?)
+}
+
+/// The instance's own, or those of a role in the account of the API.
+async fn api_credentials(
+    config: &SdkConfig,
+    settings: &AwsSettings,
+) -> Result<SharedCredentialsProvider, StepError> {
+    let Some(arn) = settings.agent_api_role.clone() else {
+        return config
+            .credentials_provider()
+            .ok_or_else(|| failed("there is no provider of AWS credentials on this machine"));
+    };
+    let instance_id = Metadata::reach()?.instance_id().await?;
+    let role = CallerRole { arn, external_id: settings.agent_api_external_id.clone(), instance_id };
+    Ok(role.credentials(config).await)
 }
 
 fn identity(

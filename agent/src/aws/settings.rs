@@ -17,6 +17,10 @@ pub struct AwsSettings {
     pub region: String,
     /// Where the agent API is; instances only.
     pub agent_api: Option<String>,
+    /// Where the agent API is in another account: the role to call it with.
+    pub agent_api_role: Option<String>,
+    /// What that role's trust policy asks for besides, if it does.
+    pub agent_api_external_id: Option<String>,
     /// The bucket of descriptions, signatures and configurations.
     pub control_bucket: String,
     /// The bucket of the customer's encrypted data.
@@ -46,9 +50,58 @@ impl AwsSettings {
         if let Some(Err(reason)) = address {
             return Some(format!("aws.agent_api is refused: {reason}"));
         }
+        if let Some(reason) = self.contradiction_about_the_role() {
+            return Some(reason);
+        }
         let path = self.identity.as_deref().filter(|path| !is_file_path(path))?;
         Some(format!("aws.identity is {:?}, which is not the path of a file without ..", short(path)))
     }
+}
+
+impl AwsSettings {
+    fn contradiction_about_the_role(&self) -> Option<String> {
+        match (&self.agent_api_role, &self.agent_api_external_id) {
+            (None, None) => None,
+            (None, Some(_)) => {
+                Some("aws.agent_api_external_id is for aws.agent_api_role, which is not there".to_owned())
+            }
+            (Some(_), _) if self.agent_api.is_none() => {
+                Some("aws.agent_api_role is for aws.agent_api, which is not there".to_owned())
+            }
+            (Some(role), _) if !is_role(role) => Some(format!(
+                "aws.agent_api_role is {:?}, which is not the ARN of a role such as \
+                 arn:aws:iam::111122223333:role/rekindle/caller",
+                short(role)
+            )),
+            (_, Some(id)) if !is_external_id(id) => Some(
+                "aws.agent_api_external_id is not 2 to 1224 letters, digits and characters of =,.@:/-+_"
+                    .to_owned(),
+            ),
+            _ => None,
+        }
+    }
+}
+
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html>
+fn is_role(text: &str) -> bool {
+    let parts: Vec<&str> = text.splitn(6, ':').collect();
+    let ["arn", partition, "iam", "", account, resource] = parts.as_slice() else { return false };
+    let name = resource.strip_prefix("role/").unwrap_or_default();
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"+=,.@_-/".contains(&byte);
+    ["aws", "aws-cn", "aws-us-gov"].contains(partition)
+        && account.len() == 12
+        && account.bytes().all(|byte| byte.is_ascii_digit())
+        && text.len() <= 2048
+        && !name.is_empty()
+        && !name.starts_with('/')
+        && !name.ends_with('/')
+        && name.bytes().all(allowed)
+}
+
+/// <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>
+fn is_external_id(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"+=,.@:/_-".contains(&byte);
+    (2..=1224).contains(&text.len()) && text.bytes().all(allowed)
 }
 
 fn short(text: &str) -> String {
@@ -140,6 +193,8 @@ mod tests {
         AwsSettings {
             region: "eu-west-1".to_owned(),
             agent_api: Some("https://a1b2.execute-api.eu-west-1.amazonaws.com".to_owned()),
+            agent_api_role: None,
+            agent_api_external_id: None,
             control_bucket: "acme-control".to_owned(),
             data_bucket: "acme-data".to_owned(),
             identity: Some("etc/rekindle/identity.kms".to_owned()),
@@ -177,6 +232,33 @@ mod tests {
             let reason = settings.contradiction().unwrap();
             assert!(reason.contains(name), "{reason}");
         }
+    }
+
+    #[test]
+    fn a_role_for_the_api_is_an_arn_and_belongs_to_an_api() {
+        let with = |role: &str, external_id: Option<&str>| AwsSettings {
+            agent_api_role: Some(role.to_owned()),
+            agent_api_external_id: external_id.map(str::to_owned),
+            ..good()
+        };
+        let arn = "arn:aws:iam::111122223333:role/rekindle/rekindle-eu-west-1-agent-caller";
+        assert_eq!(with(arn, None).contradiction(), None);
+        assert_eq!(with(arn, Some("agreed:with/acme")).contradiction(), None);
+        for bad in [
+            "",
+            "rekindle-eu-west-1-agent-caller",
+            "arn:aws:iam::111122223333:role/",
+            "arn:aws:iam::111122223333:user/rekindle",
+            "arn:aws:iam::1111:role/rekindle",
+            "arn:aws:sts::111122223333:assumed-role/rekindle/i-01234567",
+            "arn:aws:iam::111122223333:role/rekindle caller",
+        ] {
+            assert!(with(bad, None).contradiction().unwrap().contains("agent_api_role"), "{bad}");
+        }
+        assert!(with(arn, Some("x")).contradiction().unwrap().contains("external_id"));
+        assert!(AwsSettings { agent_api: None, ..with(arn, None) }.contradiction().is_some());
+        let alone = AwsSettings { agent_api_external_id: Some("agreed".to_owned()), ..good() };
+        assert!(alone.contradiction().unwrap().contains("agent_api_role"));
     }
 
     #[test]

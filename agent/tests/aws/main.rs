@@ -7,6 +7,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod caller_role;
 mod emulated;
 mod identity;
 mod instance;

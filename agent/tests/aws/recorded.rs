@@ -51,6 +51,9 @@ pub async fn raw(answer: Vec<u8>) -> u16 {
     port
 }
 
+/// The instance that the metadata speak of.
+pub const INSTANCE: &str = "i-0123456789abcdef0";
+
 /// The instance metadata service, version 2, of an instance that was launched with this key pair.
 pub async fn metadata(key_name: &'static str) -> u16 {
     const TOKEN: &str = "a-metadata-token";
@@ -64,6 +67,7 @@ pub async fn metadata(key_name: &'static str) -> u16 {
             return StatusCode::UNAUTHORIZED.into_response();
         }
         match parts.uri.path() {
+            "/latest/meta-data/instance-id" => INSTANCE.into_response(),
             "/latest/meta-data/public-keys/" => format!("0={key_name}").into_response(),
             "/latest/meta-data/public-keys/0/openssh-key" => {
                 format!("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 {key_name}\n").into_response()

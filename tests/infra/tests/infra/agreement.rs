@@ -134,3 +134,15 @@ fn the_outputs_are_those_of_0016() {
         assert!(outputs.get(name).is_some(), "{name}");
     }
 }
+
+/// `cargo xtask base-image` reads these of the customer's stack, whoever made it.
+#[test]
+fn a_base_image_finds_its_profile_and_its_network() {
+    let template = customer();
+    let profile = template.resource("BaseImageProfile").unwrap();
+    assert_eq!(
+        template.section("Outputs")["BaseImageProfileName"]["Value"],
+        profile.properties()["InstanceProfileName"]
+    );
+    assert!(template.section("Outputs").get("Launch").is_some());
+}

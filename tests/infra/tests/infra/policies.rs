@@ -8,9 +8,9 @@ use rekindle_infra_tests::{Deployment, documents, repository, rules};
 
 use crate::{customer, orchestrator};
 
-/// Roles that are not the orchestrator's: instances and production hosts are the customer's, and so is the session in
-/// which an instance of another account calls the agents' interface.
-const OF_THE_CUSTOMER: [&str; 3] = ["AgentCallerRole", "BackupRole", "InstanceRole"];
+/// Roles that are not the orchestrator's: instances, builders of base images and production hosts are the customer's,
+/// and so is the session in which an instance of another account calls the agents' interface.
+const OF_THE_CUSTOMER: [&str; 4] = ["AgentCallerRole", "BackupRole", "BaseImageRole", "InstanceRole"];
 
 fn orchestrators(deployment: Deployment) -> Vec<Role> {
     let all = roles(&orchestrator(), deployment).into_iter().chain(roles(&customer(), deployment));
@@ -97,6 +97,24 @@ fn instances_and_backup_hosts_do_their_part_only() {
     {
         assert!(statement.resources().iter().all(|resource| resource.contains("${ControlBucketName}")));
     }
+}
+
+/// It obeys user data, so it may only read what it lays down, and say how that went.
+#[test]
+fn a_builder_of_base_images_reads_its_bundle_and_answers() {
+    let roles = roles(&customer(), Deployment::OneAccount);
+    let role = roles.iter().find(|role| role.id == "BaseImageRole").unwrap();
+    let allowed: BTreeMap<&str, Vec<&str>> =
+        role.statements.iter().map(|statement| (statement.actions()[0], statement.resources())).collect();
+    assert_eq!(actions(role), BTreeSet::from(["s3:GetObject", "s3:PutObject"]));
+    let folder = ":s3:::rekindle-packages-${AWS::AccountId}-${AWS::Region}/base-images/\
+                  ${OrchestratorStack}-${AWS::Region}-base-image/*/";
+    for (action, name) in [("s3:GetObject", "bundle.tar"), ("s3:PutObject", "answer")] {
+        assert_eq!(allowed[action].len(), 1);
+        assert!(allowed[action][0].ends_with(&format!("{folder}{name}")), "{allowed:?}");
+    }
+    assert_eq!(role.trust.len(), 1);
+    assert_eq!(role.trust[0].body["Principal"]["Service"], "ec2.amazonaws.com");
 }
 
 #[test]
