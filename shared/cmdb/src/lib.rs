@@ -23,6 +23,7 @@
 
 mod attributes;
 mod document;
+#[cfg(feature = "embedded")]
 mod embedded;
 mod error;
 mod expression;
@@ -33,6 +34,7 @@ mod shape;
 mod table;
 mod token;
 
+#[cfg(feature = "embedded")]
 pub use embedded::EmbeddedRegister;
 pub use error::{DecisionRefusal, RegisterError};
 pub use records::{

@@ -7,6 +7,8 @@ use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 use rekindle_aws_calls::LogCalls;
 use rekindle_cloud::CloudProvider;
 use rekindle_cmdb::Register;
@@ -16,13 +18,13 @@ use rekindle_store::ObjectStore;
 use rekindle_store_s3::S3Store;
 
 use crate::environment::{CONTROL_BUCKET, Environment, REGION, STATE_MACHINES, TABLE};
+use crate::https::Https;
 use crate::workflow::{StateMachines, StepFunctions};
 
 /// How long a flow waits between two looks at EC2: a look costs a state transition, and instances and images take
 /// minutes.
 pub const POLL_SECONDS: u64 = 15;
 
-const CONNECT: Duration = Duration::from_secs(3);
 /// EC2 takes up to ten seconds to accept an instance. Without a limit a lost connection would last as long as the
 /// function may.
 const ATTEMPT: Duration = Duration::from_secs(20);
@@ -44,10 +46,10 @@ impl Host {
     ///
     /// # Errors
     /// When the region is not said.
-    pub async fn new(environment: Environment) -> Result<Self, StepError> {
+    pub fn new(environment: Environment) -> Result<Self, StepError> {
         let region = Region::new(environment.required(REGION)?);
         Ok(Self {
-            aws: configuration(region).await,
+            aws: configuration(region, &environment)?,
             environment,
             clock: Arc::new(SystemClock),
             register: OnceLock::new(),
@@ -150,20 +152,31 @@ impl std::fmt::Debug for Host {
 }
 
 /// Lambda says region and credentials in the environment (AWS, "Using Lambda environment variables"), so that nothing
-/// is looked for anywhere else: the instance metadata service, which Lambda does not have, would be waited for.
-async fn configuration(region: Region) -> SdkConfig {
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(CONNECT)
-        .operation_attempt_timeout(ATTEMPT)
-        .operation_timeout(OPERATION)
-        .build();
-    aws_config::defaults(BehaviorVersion::latest())
+/// is looked for anywhere else. The usual chain of profiles, web identities and metadata services is not even linked:
+/// with the client of STS its code was 0.3 MB of `wake`.
+fn configuration(region: Region, environment: &Environment) -> Result<SdkConfig, StepError> {
+    let timeouts =
+        TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).operation_timeout(OPERATION).build();
+    Ok(SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
         .region(region)
-        .credentials_provider(EnvironmentVariableCredentialsProvider::new())
+        .credentials_provider(SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new()))
         .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
         .timeout_config(timeouts)
-        .load()
-        .await
+        .service_config(ServiceVariables(environment.clone()))
+        .http_client(Https::new()?)
+        .build())
+}
+
+/// What the environment says for one service, as `AWS_ENDPOINT_URL_EC2`, or else for all, as `AWS_ENDPOINT_URL`.
+#[derive(Debug)]
+struct ServiceVariables(Environment);
+
+impl LoadServiceConfig for ServiceVariables {
+    fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
+        let service = key.service_id().to_ascii_uppercase().replace([' ', '-'], "_");
+        self.0.text(&format!("{}_{service}", key.env())).or_else(|| self.0.text(key.env()))
+    }
 }
 
 fn once<T: Clone>(cell: &OnceLock<T>, make: impl FnOnce() -> Result<T, StepError>) -> Result<T, StepError> {
@@ -172,4 +185,28 @@ fn once<T: Clone>(cell: &OnceLock<T>, make: impl FnOnce() -> Result<T, StepError
     }
     let made = make()?;
     Ok(cell.get_or_init(|| made).clone())
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "test code")]
+    use super::*;
+
+    #[test]
+    fn one_service_may_be_elsewhere_than_all_others() {
+        let environment = Environment::of(|name| match name {
+            "AWS_REGION" => Some("eu-west-1".into()),
+            "AWS_ENDPOINT_URL" => Some("http://all".into()),
+            "AWS_ENDPOINT_URL_EC2" => Some("http://one".into()),
+            _ => None,
+        });
+        let host = Host::new(environment).unwrap();
+        let service = |id| {
+            let key =
+                ServiceConfigKey::builder().service_id(id).env("AWS_ENDPOINT_URL").profile("endpoint_url");
+            host.aws.service_config().unwrap().load_config(key.build().unwrap())
+        };
+        assert_eq!(service("EC2").unwrap(), "http://one");
+        assert_eq!(service("DynamoDB").unwrap(), "http://all");
+    }
 }

@@ -10,6 +10,7 @@ mod environment;
 mod failure;
 mod host;
 mod http;
+mod https;
 mod init_error;
 mod invocation;
 mod log;

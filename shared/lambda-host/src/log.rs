@@ -6,14 +6,13 @@
 use rekindle_step::StepError;
 use tracing::level_filters::LevelFilter;
 use tracing::{Metadata, Subscriber};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::filter::{Targets, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 
 use crate::environment::{Environment, LOG, unreadable};
 
-const DEFAULT: &str = "info";
+const DEFAULT: LevelFilter = LevelFilter::INFO;
 
 /// Targets begin with these where somebody else's code prints what it sends and receives.
 const CAPPED: [&str; 7] = ["aws_", "h2", "hyper", "lambda_", "rustls", "tokio", "tower"];
@@ -25,7 +24,7 @@ const SAID_TWICE: &str = "lambda_runtime::layers::panic";
 /// which is then in the log.
 pub(crate) fn install(environment: &Environment) -> Result<(), StepError> {
     let filter = filter(environment);
-    let readable = filter.as_ref().map_or_else(|_| EnvFilter::new(DEFAULT), Clone::clone);
+    let readable = filter.as_ref().map_or_else(|_| by_default(), Clone::clone);
     // Only one can be installed: a second host of this process writes into the first one's log.
     let _ = tracing::subscriber::set_global_default(subscriber(readable, std::io::stdout));
     std::panic::set_hook(Box::new(|panic| {
@@ -36,15 +35,36 @@ pub(crate) fn install(environment: &Environment) -> Result<(), StepError> {
     filter.map(drop)
 }
 
-fn filter(environment: &Environment) -> Result<EnvFilter, StepError> {
-    let directives = environment.optional(LOG)?.unwrap_or_else(|| DEFAULT.to_owned());
-    EnvFilter::builder()
-        .parse(directives)
-        .map_err(|_error| unreadable(LOG, "is no filter, such as info,rekindle::aws_call=debug"))
+fn filter(environment: &Environment) -> Result<Targets, StepError> {
+    let Some(directives) = environment.optional(LOG)? else { return Ok(by_default()) };
+    parse(&directives).ok_or_else(|| unreadable(LOG, "is no filter, such as info,rekindle::aws_call=debug"))
+}
+
+fn by_default() -> Targets {
+    Targets::new().with_default(DEFAULT)
+}
+
+/// Levels, targets, and targets with levels: what needs no regular expressions.
+fn parse(directives: &str) -> Option<Targets> {
+    if !directives.split(',').all(is_directive) {
+        return None;
+    }
+    directives.parse().ok()
+}
+
+/// `Targets` itself takes any text for a target, and a mistake would go unseen.
+fn is_directive(text: &str) -> bool {
+    let (target, level) = text.split_once('=').unwrap_or((text, "trace"));
+    is_target(target) && !level.is_empty() && level.parse::<LevelFilter>().is_ok()
+}
+
+fn is_target(text: &str) -> bool {
+    !text.is_empty()
+        && text.chars().all(|character| character.is_ascii_alphanumeric() || "_:-.".contains(character))
 }
 
 /// A subscriber that writes to `writer`.
-pub(crate) fn subscriber<W>(filter: EnvFilter, writer: W) -> impl Subscriber + Send + Sync
+pub(crate) fn subscriber<W>(filter: Targets, writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
@@ -112,7 +132,7 @@ pub(crate) mod tests {
     #[test]
     fn every_line_is_an_object_with_its_span_and_a_time_in_utc() {
         let kept = Kept::default();
-        tracing::subscriber::with_default(subscriber(EnvFilter::new("info"), kept.clone()), || {
+        tracing::subscriber::with_default(subscriber(by_default(), kept.clone()), || {
             let span = tracing::error_span!("invocation", run_id = "01J");
             let _entered = span.enter();
             tracing::info!(found = 2, "looked\nround");
@@ -129,7 +149,7 @@ pub(crate) mod tests {
     #[test]
     fn what_prints_payloads_is_capped_whatever_the_filter_says() {
         let kept = Kept::default();
-        let filter = EnvFilter::new("trace,aws_smithy_runtime=trace,lambda_runtime=trace");
+        let filter = parse("trace,aws_smithy_runtime=trace,lambda_runtime=trace").unwrap();
         tracing::subscriber::with_default(subscriber(filter, kept.clone()), || {
             tracing::trace!(target: "lambda_runtime::layers::api_response", "sesame");
             tracing::info!(target: "aws_smithy_runtime::client::http::body", "sesame");
@@ -144,8 +164,24 @@ pub(crate) mod tests {
 
     #[test]
     fn a_filter_that_cannot_be_read_is_named() {
-        let environment = Environment::of(|_| Some("info,=,[".into()));
-        let chain = filter(&environment).unwrap_err().chain();
-        assert!(chain.starts_with("the environment variable REKINDLE_LOG is no filter"), "{chain}");
+        for unreadable in ["info,=,[", "info,", "a b", "rekindle=", "rekindle=loud", "[span{x=1}]=info"] {
+            let environment = Environment::of(move |_| Some(unreadable.into()));
+            let chain = filter(&environment).unwrap_err().chain();
+            assert!(chain.starts_with("the environment variable REKINDLE_LOG is no filter"), "{chain}");
+        }
+    }
+
+    #[test]
+    fn one_target_may_say_more_than_the_others() {
+        let kept = Kept::default();
+        let filter = parse("info,rekindle::aws_call=debug,quiet=off").unwrap();
+        tracing::subscriber::with_default(subscriber(filter, kept.clone()), || {
+            tracing::debug!(target: "rekindle::aws_call", "said");
+            tracing::info!(target: "other", "said");
+            tracing::debug!(target: "other", "sesame");
+            tracing::error!(target: "quiet", "sesame");
+        });
+        assert!(!kept.text().contains("sesame"));
+        assert_eq!(kept.lines().len(), 2);
     }
 }

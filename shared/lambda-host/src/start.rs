@@ -62,7 +62,7 @@ fn run<T>(
     };
     runtime.block_on(async {
         let prepared = match logged {
-            Ok(()) => Box::pin(prepared(&environment, prepare)).await,
+            Ok(()) => prepared(&environment, prepare),
             Err(error) => Err(error),
         };
         match prepared {
@@ -75,7 +75,7 @@ fn run<T>(
     })
 }
 
-async fn prepared<T>(
+fn prepared<T>(
     environment: &Environment,
     prepare: impl FnOnce(&Host) -> Result<T, StepError>,
 ) -> Result<T, StepError> {
@@ -87,7 +87,7 @@ async fn prepared<T>(
     if environment.required(MEMORY)?.parse::<i32>().is_err() {
         return Err(unreadable(MEMORY, "is no number"));
     }
-    prepare(&Host::new(environment.clone()).await?)
+    prepare(&Host::new(environment.clone())?)
 }
 
 fn served(ended: Result<(), lambda_runtime::Error>) -> ExitCode {

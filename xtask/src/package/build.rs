@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use super::archive::Compression;
-use super::binaries::Binary;
+use super::binaries::{Binary, Kind};
 use crate::error::TaskError;
 use crate::process::Program;
 use crate::python::Environment;
@@ -93,7 +93,8 @@ impl Build {
         self.target.join("cargo-lambda").join(self.architecture.name())
     }
 
-    /// Builds them all in one go, so that what they share is compiled once.
+    /// Builds all functions in one go, so that what they share is compiled once. The agent has a go of its own: cargo
+    /// compiles a shared crate with the features that anyone asked for, and functions would be given the agent's.
     pub(crate) fn run(&self, repository: &Repository, binaries: &[Binary]) -> Result<(), TaskError> {
         if binaries.is_empty() {
             return Err(TaskError::Missing(
@@ -102,7 +103,12 @@ impl Build {
         }
         match self.profile {
             Profile::Dev => self.with_cargo(repository, binaries),
-            Profile::Lambda => self.with_cargo_lambda(repository, binaries),
+            Profile::Lambda => {
+                let (agents, functions): (Vec<Binary>, Vec<Binary>) =
+                    binaries.iter().cloned().partition(|binary| binary.kind == Kind::Agent);
+                let mut goes = [functions, agents].into_iter().filter(|go| !go.is_empty());
+                goes.try_for_each(|go| self.with_cargo_lambda(repository, &go))
+            }
         }
     }
 

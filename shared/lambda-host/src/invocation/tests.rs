@@ -6,7 +6,7 @@ use rekindle_domain::{MachineKey, RunId};
 use rekindle_step::{Step, SystemClock, erase};
 use serde::Deserialize;
 use serde_json::json;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 
 use super::*;
 use crate::log::subscriber;
@@ -68,7 +68,7 @@ impl Bench {
     }
 
     async fn invoke(&self, payload: Value) -> Result<Value, Diagnostic> {
-        let filter = EnvFilter::new("trace,lambda_runtime=trace,rekindle_lambda_host=trace");
+        let filter = "trace,lambda_runtime=trace,rekindle_lambda_host=trace".parse::<Targets>().unwrap();
         let _guard = tracing::subscriber::set_default(subscriber(filter, self.kept.clone()));
         let mut context = Context::default();
         context.request_id = "8476a536".to_owned();

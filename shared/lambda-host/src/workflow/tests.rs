@@ -13,7 +13,7 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use serde_json::json;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 
 use super::*;
 use crate::log::subscriber;
@@ -179,7 +179,7 @@ async fn an_answer_that_nobody_waits_for_is_gone_and_no_error_repeats_the_token(
 #[tokio::test]
 async fn every_call_is_logged_by_its_name_and_by_nothing_else() {
     let kept = Kept::default();
-    let filter = EnvFilter::new("trace,aws_smithy_runtime=trace");
+    let filter = "trace,aws_smithy_runtime=trace".parse::<Targets>().unwrap();
     let guard = tracing::subscriber::set_default(subscriber(filter, kept.clone()));
     let (workflow, _) = step_functions([(200, json!({})), refusal("TaskTimedOut", TOKEN)]);
     workflow.send_task_heartbeat(TOKEN).await.unwrap();
