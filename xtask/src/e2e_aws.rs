@@ -4,6 +4,7 @@ mod deployed;
 mod logs;
 mod policies;
 mod second_ec2;
+mod state_machines;
 mod statics;
 
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 //! The real template with the real functions, deployed to the emulators by the code that deploys to AWS.
 
-use super::{Tests, logs, policies, second_ec2};
+use super::{Tests, logs, policies, second_ec2, state_machines};
 use crate::aws::Aws;
 use crate::deploy::{self, Consent, Outputs, Wanted};
 use crate::emulators::{Emulators, Wishes};
@@ -49,7 +49,7 @@ fn deploy_to(repository: &Repository, emulators: &Emulators) -> Result<Outputs, 
         left_out: &["AutoPublishAlias"],
     };
     let outputs = deploy::deploy(repository, &aws, &wanted, &Consent::Given)?.unwrap_or_default();
-    publish(&aws, &outputs)?;
+    state_machines::publish(&aws, &outputs)?;
     policies::translate(&aws, &outputs)?;
     second_ec2::carry_over(&aws, &endpoint(emulators), STACK)?;
     Ok(outputs)
@@ -60,25 +60,6 @@ fn endpoint(emulators: &Emulators) -> String {
     let variables = emulators.variables();
     let endpoint = variables.into_iter().find(|(name, _)| name == "AWS_ENDPOINT_URL");
     endpoint.map(|(_, url)| url).unwrap_or_default()
-}
-
-/// The emulator knows versions and aliases of state machines, but not in templates: what `AutoPublishAlias` does.
-fn publish(aws: &Aws<'_>, outputs: &Outputs) -> Result<(), TaskError> {
-    for machine in outputs.iter().filter(|(name, _)| name.ends_with("StateMachineArn")).map(|(_, arn)| arn) {
-        let answer =
-            aws.ask(&["stepfunctions", "publish-state-machine-version", "--state-machine-arn", machine])?;
-        let version = answer["stateMachineVersionArn"].as_str().unwrap_or_default();
-        let route = format!("stateMachineVersionArn={version},weight=100");
-        aws.ask(&[
-            "stepfunctions",
-            "create-state-machine-alias",
-            "--name",
-            "live",
-            "--routing-configuration",
-            &route,
-        ])?;
-    }
-    Ok(())
 }
 
 /// What the tests are told: see tests/end-to-end-aws.
