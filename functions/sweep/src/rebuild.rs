@@ -158,22 +158,24 @@ impl Sweep {
         Ok(())
     }
 
-    /// The image, its run, its report, and the configuration that it was made with.
+    /// The image with its run; before it, its report and the configuration that it was made with, since an image that is
+    /// registered is not looked at again.
     async fn adopt(&self, machine: &MachineKey, found: &FoundImage) -> Result<(), StepError> {
         let Some(manifest) = self.manifest(machine, &found.run_id).await? else {
             return Err(StepError::transient(format!("the manifest of {} is gone", found.image_id)));
         };
         let image = manifest.image;
         self.remember_report(machine, &found.run_id).await?;
-        self.register.adopt_image(&image, manifest.started_at).await.map_err(StepError::from)?;
-        // Of a run that the register has: it did what it was for.
-        let outcome = self.register.set_outcome(&found.run_id, Outcome::Refreshed, None).await;
-        outcome.map_err(StepError::from)?;
-        if let Some(revision) = image.revision {
+        if let Some(revision) = image.revision.clone() {
             let configuration = CurrentConfiguration { revision, counter: image.configuration_counter };
             let remembered = self.register.remember_configuration(&machine.service(), &configuration).await;
             remembered.map_err(StepError::from)?;
         }
+        if self.register.run(&found.run_id).await.map_err(StepError::from)?.is_some() {
+            let outcome = self.register.set_outcome(&found.run_id, Outcome::Refreshed, None).await;
+            outcome.map_err(StepError::from)?;
+        }
+        self.register.adopt_image(&image, manifest.started_at).await.map_err(StepError::from)?;
         tracing::info!(%machine, image_id = %found.image_id, "the register has taken an image back");
         Ok(())
     }

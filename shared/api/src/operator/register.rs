@@ -152,7 +152,10 @@ impl OperatorApi {
             }
             let is_past = stored.requested_at >= asked.requested_at && stored.table_id == asked.table_id;
             if is_past {
-                return Ok(asked); // It is over: a newer one has come in its place.
+                return Ok(Rebuild {
+                    note: "it is over: a newer one has come in its place".to_owned(),
+                    ..asked
+                });
             }
         }
         if self.register.put_rebuild(&asked, stored.as_ref()).await? {
