@@ -3,16 +3,20 @@
 //! 1. The run is closed by a conditional write: from here on no intent can be written and nothing registered.
 //! 2. Everything that carries the run's tag is destroyed, and everything that its intents name, because a `find` may
 //!    lag. A registered image stays: it is what the run was for.
+//!    So does an image that is kept apart, and every image while the register stands restored: it may have forgotten
+//!    that an image is registered, and `register rebuild` decides about it.
 //! 3. When nothing is found the answer is *Clear*, and the lease is released or handed over. The run is *Ended* only
 //!    by a second empty find, no sooner than the provider's settling time after its last intent and its first empty find.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use rekindle_cloud::{CloudError, CloudProvider, InstanceState, Resource};
 use rekindle_cmdb::{Register, Released};
-use rekindle_domain::{ImageId, Intent, IntentKind, Outcome, Run, RunId, RunState};
+use rekindle_domain::{ImageId, Intent, IntentKind, Outcome, QuarantinedImage, Run, RunId, RunState};
+use rekindle_planning::RegisterStanding;
 use rekindle_planning::ending::{held_against_the_work, outcome_of};
 use rekindle_planning::retry::pause_after;
 use rekindle_planning::sweep::is_settled;
@@ -20,6 +24,7 @@ use rekindle_step::{Clock, Step, StepContext, StepError, Workflow};
 use serde::{Deserialize, Serialize};
 
 use rekindle_requests::refresh::start_refresh;
+use rekindle_requests::register_standing;
 
 /// The step.
 pub struct Destroy {
@@ -94,6 +99,19 @@ impl Step for Destroy {
     }
 }
 
+/// The images of a run that stay.
+#[derive(Debug, Default)]
+struct KeptImages {
+    all: bool,
+    ids: BTreeSet<ImageId>,
+}
+
+impl KeptImages {
+    fn holds(&self, image_id: &ImageId) -> bool {
+        self.all || self.ids.contains(image_id)
+    }
+}
+
 fn clear() -> Output {
     Output { status: Status::Clear, found: Vec::new() }
 }
@@ -142,20 +160,34 @@ impl Destroy {
 
     /// Destroys what is found and what was intended, and says what was there.
     async fn destroy_everything(&self, run: &Run) -> Result<Vec<String>, StepError> {
-        let kept = self.registered_image(run).await?;
+        let kept = self.kept_images(run).await?;
         let mut found = Vec::new();
         for resource in self.cloud.find_by_run(&run.run_id).await.map_err(StepError::from)? {
-            if kept.as_ref().is_none_or(|kept| resource.id() != kept.as_str()) {
+            let is_kept = matches!(&resource, Resource::Image(image) if kept.holds(&image.image_id));
+            if !is_kept {
                 found.push(format!("{} {}", resource.kind(), resource.id()));
                 self.destroy_resource(&resource).await.map_err(StepError::from)?;
             }
         }
         for intent in self.register.intents(&run.run_id).await.map_err(StepError::from)? {
-            self.destroy_intended(&intent, kept.as_ref(), &mut found).await?;
+            self.destroy_intended(&intent, &kept, &mut found).await?;
         }
         found.sort();
         found.dedup();
         Ok(found)
+    }
+
+    async fn kept_images(&self, run: &Run) -> Result<KeptImages, StepError> {
+        let Some(machine) = &run.machine else { return Ok(KeptImages::default()) };
+        let standing = register_standing::by_the_table(&self.register).await.map_err(StepError::from)?;
+        if matches!(standing, RegisterStanding::Restored { .. }) {
+            return Ok(KeptImages { all: true, ..KeptImages::default() });
+        }
+        let quarantined = self.register.quarantined_images(machine).await.map_err(StepError::from)?;
+        let mut ids: BTreeSet<ImageId> =
+            quarantined.into_iter().filter(QuarantinedImage::is_kept).map(|image| image.image_id).collect();
+        ids.extend(self.registered_image(run).await?);
+        Ok(KeptImages { all: false, ids })
     }
 
     async fn registered_image(&self, run: &Run) -> Result<Option<ImageId>, StepError> {
@@ -176,7 +208,7 @@ impl Destroy {
     async fn destroy_intended(
         &self,
         intent: &Intent,
-        kept: Option<&ImageId>,
+        kept: &KeptImages,
         found: &mut Vec<String>,
     ) -> Result<(), StepError> {
         if let Some(instance_id) = &intent.instance_id {
@@ -189,7 +221,7 @@ impl Destroy {
         if intent.kind == IntentKind::Image {
             let image = self.cloud.find_image(&intent.name).await.map_err(StepError::from)?;
             let image_id = intent.image_id.clone().or(image.as_ref().map(|image| image.image_id.clone()));
-            if let Some(image_id) = image_id.filter(|id| Some(id) != kept) {
+            if let Some(image_id) = image_id.filter(|id| !kept.holds(id)) {
                 if image.is_some() {
                     found.push(format!("image {image_id}"));
                 }

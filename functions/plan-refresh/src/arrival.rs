@@ -82,6 +82,16 @@ impl Arrivals<'_> {
         Ok(())
     }
 
+    /// The description as it is signed, or one sentence why it is refused.
+    pub async fn read_signed(
+        &self,
+        key: &MachineKey,
+        backup_id: &BackupId,
+        service: &Service,
+    ) -> Result<Result<BackupSet, String>, StepError> {
+        Ok(self.read(key, backup_id, service).await?.map_err(|refusal| refusal.cause))
+    }
+
     /// The description, or why it is refused. A store that cannot be read is neither.
     async fn read(
         &self,

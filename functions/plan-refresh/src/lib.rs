@@ -13,12 +13,15 @@ use jiff::Timestamp;
 use rekindle_cmdb::{Lease, Register, RegisterError, SetStatus};
 use rekindle_domain::service::CurrentConfiguration;
 use rekindle_domain::{
-    Digest, Flow, HumanTask, HumanTaskId, HumanTaskStatus, Image, Machine, MachineKey, Outcome, RefreshPlan,
-    Run, RunId, RunState, Service,
+    BackupId, BackupSet, Digest, Flow, HumanTask, HumanTaskId, HumanTaskStatus, Image, Machine, MachineKey,
+    Outcome, RefreshPlan, Run, RunId, RunState, Service,
 };
 use rekindle_planning::deadline::run_deadline;
 use rekindle_planning::refresh::Found;
-use rekindle_planning::{Admission, KnownSet, MachineSituation, PastFailures, Work, admit, find_work};
+use rekindle_planning::{
+    Admission, KnownSet, MachineSituation, PastFailures, RegisterStanding, Work, admit, find_work,
+};
+use rekindle_requests::register_standing;
 use rekindle_step::{Clock, ErrorName, ExecutionState, Step, StepContext, StepError, Workflow};
 use rekindle_store::ObjectStore;
 use serde::{Deserialize, Serialize};
@@ -90,6 +93,7 @@ impl Step for PlanRefresh {
     type Output = Output;
 
     async fn run(&self, input: Input, _context: &StepContext) -> Result<Output, StepError> {
+        self.refuse_restored(&input).await?;
         let (service, machine) = match self.known_machine(&input.machine).await {
             Ok(known) => known,
             Err(error) => {
@@ -112,6 +116,17 @@ impl Step for PlanRefresh {
 }
 
 impl PlanRefresh {
+    /// Leases, fences and newest images of a restored register are of the past: a refresh would build what is built
+    /// already, under a right that another run may have. It is refused, and comes by itself once the register is
+    /// rebuilt, since the sweep looks for what is due.
+    async fn refuse_restored(&self, input: &Input) -> Result<(), StepError> {
+        let standing =
+            register_standing::by_table_and_bucket(&self.register, self.control.as_ref(), self.clock.now());
+        let RegisterStanding::Restored { sentence } = standing.await? else { return Ok(()) };
+        self.open_without_lease(input).await?;
+        Err(register_standing::refusal("nothing was refreshed", &sentence))
+    }
+
     async fn known_machine(&self, key: &MachineKey) -> Result<(Service, Machine), StepError> {
         let service = self.register.service(&key.service()).await.map_err(StepError::from)?;
         let found = service.map(|service| service.value).and_then(|service| {
@@ -225,6 +240,19 @@ impl PlanRefresh {
             }
             Admission::Refused { .. } => None,
         })
+    }
+
+    /// The description of a set as the customer has signed it, or one sentence why it is not to be believed.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn signed_set(
+        &self,
+        key: &MachineKey,
+        backup_id: &BackupId,
+        service: &Service,
+    ) -> Result<Result<BackupSet, String>, StepError> {
+        self.arrivals().read_signed(key, backup_id, service).await
     }
 
     fn arrivals(&self) -> arrival::Arrivals<'_> {

@@ -10,13 +10,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use rekindle_cmdb::Register;
+use rekindle_domain::register_epoch::MANIFEST_SCHEMA_VERSION;
 use rekindle_domain::{
-    CustomerId, Digest, Flow, HumanTask, HumanTaskStatus, MachineKey, Outcome, RecoveryKind, Report, Run,
-    RunId,
+    CustomerId, Digest, Flow, HumanTask, HumanTaskStatus, ImageManifest, MachineKey, Outcome, RecoveryKind,
+    Report, Run, RunId,
 };
 use rekindle_planning::ending::outcome_of;
 use rekindle_step::{Clock, Step, StepContext, StepError};
-use rekindle_store::ObjectStore;
+use rekindle_store::{ObjectStore, StoreError};
 use serde::{Deserialize, Serialize};
 
 use rekindle_requests::reports::report_key;
@@ -104,6 +105,7 @@ impl Step for WriteReport {
             None => self.write(&run, &input).await?,
         };
         self.keep(&report).await?;
+        self.keep_manifest(&run).await?;
         self.register.mark_reported(&run.run_id).await.map_err(StepError::from)?;
         Ok(output(&report, &input.error))
     }
@@ -184,6 +186,26 @@ impl WriteReport {
             }
         }
         Ok(())
+    }
+
+    /// What a register that has forgotten the image needs to take it back lies beside the report. Written once.
+    async fn keep_manifest(&self, run: &Run) -> Result<(), StepError> {
+        let Some(machine) = &run.machine else { return Ok(()) };
+        let images = self.register.images(machine).await.map_err(StepError::from)?;
+        let Some(image) = images.into_iter().find(|image| image.run_id == run.run_id) else { return Ok(()) };
+        let manifest =
+            ImageManifest { schema_version: MANIFEST_SCHEMA_VERSION, image, started_at: run.opened_at };
+        let bytes = serde_json::to_vec_pretty(&manifest)
+            .map_err(|error| StepError::permanent("the manifest cannot be written as JSON").because(error))?;
+        let key = machine
+            .manifest_key(&run.run_id)
+            .map_err(|error| StepError::permanent("the manifest has no place in the store").because(error))?;
+        match self.control.put_new(&key, Box::pin(Cursor::new(bytes))).await {
+            Ok(_) | Err(StoreError::AlreadyExists { .. }) => Ok(()),
+            Err(error) => {
+                Err(StepError::transient(format!("the manifest {key} could not be stored")).because(error))
+            }
+        }
     }
 
     /// The report and its page lie in the control bucket too, for the customer and for an auditor.

@@ -92,12 +92,13 @@ fn question(input: &Input, plan: &RecoveryPlan, now: Timestamp) -> HumanTask {
         RecoveryKind::Rehearsal => "a rehearsal",
     };
     let machines = plan.machines().count();
+    let warning = plan.warning.as_ref().map(|warning| format!(" {warning}")).unwrap_or_default();
     HumanTask {
         human_task_id: approval_task(&input.run_id, &input.plan_id),
         run_id: input.run_id.clone(),
         question: format!(
             "May {machines} replicas be started for {kind}, as {} asked ({}), with a predicted recovery time of {} and \
-             data up to {} old?",
+             data up to {} old?{warning}",
             plan.requested_by, plan.reason, plan.predicted_recovery_time, plan.predicted_recovery_point
         ),
         subject: Some(input.plan_id.clone()),

@@ -24,7 +24,7 @@ impl Sweep {
 
     /// Whether somebody took the answer. A token that nobody waits under is forgotten, so that it is never sent again;
     /// one that was taken is not, for what was taken may have been lost all the same.
-    async fn answer(&self, job: &JobRecord, answer: JobAnswer) -> Result<bool, StepError> {
+    pub(crate) async fn answer(&self, job: &JobRecord, answer: JobAnswer) -> Result<bool, StepError> {
         let Some(token) = job.awaited_token() else { return Ok(false) };
         match answer.deliver(self.workflow.as_ref(), token.as_str()).await {
             Ok(()) => Ok(true),

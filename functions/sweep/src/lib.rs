@@ -3,9 +3,13 @@
 //! event was lost.
 //!
 //! Each call does the one next thing about each run and may be repeated at any time. When nothing is due it costs one
-//! query for unfinished runs and one listing for each machine.
+//! query for unfinished runs, three small reads about the register itself, and one listing for each machine.
+//!
+//! While the register stands restored, it halts and says so; and it carries out the rebuild that ends this.
 
+mod halt;
 mod jobs;
+mod rebuild;
 
 use std::sync::Arc;
 
@@ -13,15 +17,17 @@ use async_trait::async_trait;
 use rekindle_cloud::CloudProvider;
 use rekindle_cmdb::Register;
 use rekindle_domain::{
-    Flow, HumanTask, HumanTaskStatus, JobStatus, MachineKey, Outcome, RecoveryKind, Run, RunId,
+    Flow, HumanTask, HumanTaskStatus, JobStatus, MachineKey, Outcome, RecoveryKind, RegisterEpoch, Run, RunId,
 };
 use rekindle_function_destroy::Destroy;
 use rekindle_function_plan_refresh::PlanRefresh;
 use rekindle_function_report::WriteReport;
+use rekindle_planning::register_epoch::next_mark;
 use rekindle_planning::sweep::ExecutionStanding;
-use rekindle_planning::{SweepAction, sweep_action};
+use rekindle_planning::{RegisterStanding, SweepAction, sweep_action};
 use rekindle_requests::approval::{approval_task, decide};
 use rekindle_requests::refresh::start_refresh;
+use rekindle_requests::register_standing;
 use rekindle_step::{
     CallbackError, Clock, ErrorName, ExecutionState, Step, StepContext, StepError, Workflow,
 };
@@ -57,6 +63,8 @@ pub struct Output {
     pub done: Vec<String>,
     /// One line for each thing that could not be done; the next sweep tries again.
     pub failed: Vec<String>,
+    /// Why the sweep halts, one sentence: the register was restored to an earlier time.
+    pub restored: Option<String>,
 }
 
 #[async_trait]
@@ -67,19 +75,57 @@ impl Step for Sweep {
 
     async fn run(&self, _input: Input, context: &StepContext) -> Result<Output, StepError> {
         let mut output = Output::default();
+        let standing = register_standing::by_table_and_bucket(
+            &self.register,
+            self.plan.control.as_ref(),
+            self.clock.now(),
+        )
+        .await?;
+        match &standing {
+            RegisterStanding::Restored { sentence } => self.halt(sentence, &mut output).await?,
+            RegisterStanding::Current(epoch) => {
+                let marked = self.mark(epoch).await;
+                note(&mut output, "the register", marked);
+                self.sweep(context, &mut output).await?;
+            }
+            RegisterStanding::New => self.sweep(context, &mut output).await?,
+        }
+        let rebuilt = self.rebuild(&standing).await;
+        note(&mut output, "the rebuild of the register", rebuilt);
+        Ok(output)
+    }
+}
+
+impl Sweep {
+    async fn sweep(&self, context: &StepContext, output: &mut Output) -> Result<(), StepError> {
         for run in self.register.unfinished_runs().await.map_err(StepError::from)? {
             let done = self.sweep_run(&run, context).await;
-            note(&mut output, &format!("run {}", run.run_id), done);
+            note(output, &format!("run {}", run.run_id), done);
         }
         for task in self.register.open_human_tasks().await.map_err(StepError::from)? {
             let done = self.sweep_human_task(&task).await;
-            note(&mut output, "a question to a person", done);
+            note(output, "a question to a person", done);
         }
+        let was_rebuilt = self.register.rebuild().await.map_err(StepError::from)?.is_some();
         for machine in self.register.all_machines().await.map_err(StepError::from)? {
             let done = self.sweep_machine(&machine).await;
-            note(&mut output, &machine.to_string(), done);
+            note(output, &machine.to_string(), done);
+            if was_rebuilt {
+                let done = self.end_quarantine(&machine).await;
+                note(output, &machine.to_string(), done);
+            }
         }
-        Ok(output)
+        Ok(())
+    }
+
+    /// Lets the register's mark grow when it is time, and the control bucket remember it.
+    async fn mark(&self, epoch: &RegisterEpoch) -> Result<Option<String>, StepError> {
+        let Some(next) = next_mark(epoch, self.clock.now()) else { return Ok(None) };
+        if self.register.put_epoch(&next, Some(epoch)).await.map_err(StepError::from)? {
+            let control = self.plan.control.as_ref();
+            register_standing::keep_witness(&self.register, control, next.progress()).await?;
+        }
+        Ok(None)
     }
 }
 
@@ -107,6 +153,9 @@ impl Step for ScheduledSweep {
 
     async fn run(&self, input: Input, context: &StepContext) -> Result<Output, StepError> {
         let output = self.0.run(input, context).await?;
+        if let Some(sentence) = &output.restored {
+            return Err(register_standing::refusal("the sweep halts", sentence));
+        }
         match output.failed.first() {
             None => Ok(output),
             Some(first) => {
@@ -138,7 +187,7 @@ impl Sweep {
         }
     }
 
-    async fn standing(&self, run: &Run) -> Result<ExecutionStanding, StepError> {
+    pub(crate) async fn standing(&self, run: &Run) -> Result<ExecutionStanding, StepError> {
         let state =
             self.workflow.describe_execution(run.flow.state_machine(), run.run_id.as_str()).await.map_err(
                 |error| StepError::transient("the execution could not be looked at").because(error),
@@ -152,7 +201,10 @@ impl Sweep {
 
     /// An open recovery of a declared disaster that has started something keeps it until a person ends it.
     async fn keeps_replicas(&self, run: &Run) -> Result<bool, StepError> {
-        let Some(plan_id) = &run.plan_id else { return Ok(false) };
+        let Some(plan_id) = &run.plan_id else {
+            // Only a rebuild says so of a recovery whose plan is forgotten: its replicas may serve.
+            return Ok(run.flow == Flow::Recover && run.last_intent_at.is_some());
+        };
         let plan = self.register.plan(plan_id).await.map_err(StepError::from)?;
         Ok(plan.is_some_and(|plan| plan.kind == RecoveryKind::Disaster) && run.last_intent_at.is_some())
     }
@@ -212,7 +264,7 @@ impl Sweep {
     }
 
     /// A decision whose callback was lost is sent again: an approved recovery must not wait for a day.
-    async fn decide_again(&self, run: &Run) -> Result<(), StepError> {
+    pub(crate) async fn decide_again(&self, run: &Run) -> Result<(), StepError> {
         let Some(plan_id) = &run.plan_id else { return Ok(()) };
         let id = approval_task(&run.run_id, plan_id);
         let task = self.register.human_task(&id).await.map_err(StepError::from)?;

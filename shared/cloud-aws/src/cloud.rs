@@ -9,7 +9,7 @@ use rekindle_cloud::{
     Characteristics, CloudError, CloudImage, CloudProvider, CreateImageRequest, Instance, LaunchRequest,
     Resource,
 };
-use rekindle_domain::{ImageId, InstanceId, RunId};
+use rekindle_domain::{ImageId, InstanceId, MachineKey, RunId};
 
 use crate::client::{CustomerRole, client};
 use crate::settings::LaunchSettings;
@@ -82,6 +82,10 @@ impl CloudProvider for Ec2Cloud {
 
     async fn find_by_run(&self, run_id: &RunId) -> Result<Vec<Resource>, CloudError> {
         self.find_tagged(run_id).await
+    }
+
+    async fn find_by_machine(&self, machine: &MachineKey) -> Result<Vec<Resource>, CloudError> {
+        self.find_of_machine(machine).await
     }
 
     async fn delete_other(&self, kind: &str, id: &str) -> Result<(), CloudError> {

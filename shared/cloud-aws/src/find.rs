@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use aws_sdk_ec2::types::{Image, ImageState, Instance, NetworkInterface, Snapshot, Volume, VolumeState};
 use rekindle_cloud::{CloudError, CloudErrorKind, Resource};
-use rekindle_domain::RunId;
+use rekindle_domain::{MachineKey, RunId};
 
 use crate::client::PAGE_SIZE;
 use crate::cloud::Ec2Cloud;
@@ -58,6 +58,31 @@ impl Ec2Cloud {
         let instances =
             reservations.into_iter().flat_map(|reservation| reservation.instances.unwrap_or_default());
         Found { instances: instances.collect(), images, snapshots, volumes, interfaces }.resources()
+    }
+
+    /// Instances and images that a run made for the machine; the customer's own base images carry its tag too, but no
+    /// run's.
+    ///
+    /// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Filtering.html>
+    pub(crate) async fn find_of_machine(&self, machine: &MachineKey) -> Result<Vec<Resource>, CloudError> {
+        let instances = self.ec2.describe_instances().filters(tags::of_machine(machine));
+        let instances = instances.filters(tags::of_any_run()).into_paginator().page_size(PAGE_SIZE).items();
+        let images = self.ec2.describe_images().owners("self").include_disabled(true);
+        let images = images.filters(tags::of_machine(machine)).filters(tags::of_any_run());
+        let images = images.into_paginator().page_size(PAGE_SIZE).items();
+        let (reservations, images) = tokio::try_join!(
+            async {
+                let what = "the instances of the machine could not be looked for";
+                instances.send().try_collect().await.map_err(|error| explain(what, error))
+            },
+            async {
+                let what = "the images of the machine could not be looked for";
+                images.send().try_collect().await.map_err(|error| explain(what, error))
+            },
+        )?;
+        let instances =
+            reservations.into_iter().flat_map(|reservation| reservation.instances.unwrap_or_default());
+        Found { instances: instances.collect(), images, ..Found::default() }.resources()
     }
 
     /// Destroys a part that has lost its owner.

@@ -30,6 +30,15 @@ pub(crate) fn of_run(run_id: &RunId) -> Filter {
     filter(&format!("tag:{RUN_TAG}"), run_id.as_str())
 }
 
+pub(crate) fn of_machine(machine: &MachineKey) -> Filter {
+    filter(&format!("tag:{MACHINE_TAG}"), &machine.to_string())
+}
+
+/// What a run has made, whichever run it was.
+pub(crate) fn of_any_run() -> Filter {
+    filter("tag-key", RUN_TAG)
+}
+
 pub(crate) fn filter(name: &str, value: &str) -> Filter {
     Filter::builder().name(name).values(value).build()
 }

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use rekindle_cloud::{
     Characteristics, CloudError, CloudImage, CloudProvider, CreateImageRequest, Instance, LaunchRequest,
-    RUN_TAG, Resource,
+    MACHINE_TAG, RUN_TAG, Resource,
 };
-use rekindle_domain::{ImageId, InstanceId, RunId};
+use rekindle_domain::{ImageId, InstanceId, MachineKey, RunId};
 use tokio::net::UnixStream;
 use tokio::task::spawn_blocking;
 
@@ -224,6 +224,25 @@ impl CloudProvider for LocalCloud {
         }
         let tagged = |tag: Option<&String>| tag.is_some_and(|value| value == run_id.as_str());
         let images = records.images.values().filter(|entry| tagged(entry.record.tags.get(RUN_TAG)));
+        found.extend(images.map(|entry| image_resource(&entry.record)));
+        Ok(found)
+    }
+
+    async fn find_by_machine(&self, machine: &MachineKey) -> Result<Vec<Resource>, CloudError> {
+        let mut records = self.core.records();
+        let mut found = Vec::new();
+        for entry in records.instances.values_mut().filter(|entry| entry.record.request.machine == *machine) {
+            entry.look(&self.core.state);
+            if entry.record.progress != instance::Progress::Removing {
+                found.push(instance_resource(entry));
+            }
+        }
+        let is_meant = |record: &image::ImageRecord| {
+            record.progress != image::Progress::Removing
+                && record.tags.contains_key(RUN_TAG)
+                && record.tags.get(MACHINE_TAG).is_some_and(|value| *value == machine.to_string())
+        };
+        let images = records.images.values().filter(|entry| is_meant(&entry.record));
         found.extend(images.map(|entry| image_resource(&entry.record)));
         Ok(found)
     }

@@ -1,7 +1,7 @@
 //! A call to the cloud, and the record of it.
 
 use rekindle_cloud::{CloudErrorKind, CreateImageRequest, LaunchRequest};
-use rekindle_domain::{ImageId, InstanceId, RunId};
+use rekindle_domain::{ImageId, InstanceId, MachineKey, RunId};
 use tokio::time::Instant;
 
 /// The operations of a cloud.
@@ -23,6 +23,8 @@ pub enum Operation {
     DeleteImage,
     /// Finds what carries a run's tag.
     FindByRun,
+    /// Finds what carries a machine's tag.
+    FindByMachine,
     /// Destroys a volume or a snapshot.
     DeleteOther,
 }
@@ -34,7 +36,11 @@ impl Operation {
             Self::Launch | Self::Terminate | Self::CreateImage | Self::DeleteImage | Self::DeleteOther => {
                 true
             }
-            Self::DescribeInstance | Self::DescribeImage | Self::FindImage | Self::FindByRun => false,
+            Self::DescribeInstance
+            | Self::DescribeImage
+            | Self::FindImage
+            | Self::FindByRun
+            | Self::FindByMachine => false,
         }
     }
 }
@@ -58,6 +64,8 @@ pub enum Call {
     DeleteImage(ImageId),
     /// Finds what carries a run's tag.
     FindByRun(RunId),
+    /// Finds what carries a machine's tag.
+    FindByMachine(MachineKey),
     /// Destroys a volume or a snapshot.
     DeleteOther {
         /// `volume` or `snapshot`.
@@ -79,6 +87,7 @@ impl Call {
             Self::FindImage(_) => Operation::FindImage,
             Self::DeleteImage(_) => Operation::DeleteImage,
             Self::FindByRun(_) => Operation::FindByRun,
+            Self::FindByMachine(_) => Operation::FindByMachine,
             Self::DeleteOther { .. } => Operation::DeleteOther,
         }
     }

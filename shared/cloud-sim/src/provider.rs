@@ -5,7 +5,7 @@ use rekindle_cloud::{
     Characteristics, CloudError, CloudErrorKind, CloudImage, CloudProvider, CreateImageRequest, Instance,
     LaunchRequest, Resource,
 };
-use rekindle_domain::{ImageId, InstanceId, RunId};
+use rekindle_domain::{ImageId, InstanceId, MachineKey, RunId};
 
 use crate::call::{Call, CallOutcome};
 use crate::cloud::SimulatedCloud;
@@ -131,6 +131,11 @@ impl CloudProvider for SimulatedCloud {
     async fn find_by_run(&self, run_id: &RunId) -> Result<Vec<Resource>, CloudError> {
         let id = run_id.clone();
         self.call(Call::FindByRun(id.clone()), move |world| Ok(world.find_by_run(&id))).await
+    }
+
+    async fn find_by_machine(&self, machine: &MachineKey) -> Result<Vec<Resource>, CloudError> {
+        let key = machine.clone();
+        self.call(Call::FindByMachine(key.clone()), move |world| Ok(world.find_by_machine(&key))).await
     }
 
     async fn delete_other(&self, kind: &str, id: &str) -> Result<(), CloudError> {

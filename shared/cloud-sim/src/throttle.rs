@@ -96,6 +96,7 @@ impl Throttle {
             Operation::DeleteOther => vec![&mut self.delete_volume],
             Operation::DescribeInstance => vec![&mut self.describe_instances],
             Operation::DescribeImage | Operation::FindImage => vec![&mut self.describe_images],
+            Operation::FindByMachine => vec![&mut self.describe_instances, &mut self.describe_images],
             Operation::FindByRun => vec![
                 &mut self.describe_instances,
                 &mut self.describe_images,

@@ -193,6 +193,11 @@ fn belongs_to(tags: &Tags, run_id: &RunId) -> bool {
     tags.get(RUN_TAG).is_some_and(|tag| tag == run_id.as_str())
 }
 
+/// Whether a run made it for this machine; what the customer itself has tagged has no run.
+fn was_made_for(tags: &Tags, machine: &MachineKey) -> bool {
+    tags.contains_key(RUN_TAG) && tags.get(MACHINE_TAG).is_some_and(|tag| *tag == machine.to_string())
+}
+
 fn not_found(what: &str, id: &str) -> CloudError {
     CloudError::new(CloudErrorKind::NotFound, format!("the {what} {id} is unknown"))
 }

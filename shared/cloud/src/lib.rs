@@ -265,6 +265,10 @@ pub trait CloudProvider: Send + Sync {
     /// still exists (its volumes, its snapshots) goes with it and is not listed apart; what lost its owner is.
     async fn find_by_run(&self, run_id: &RunId) -> Result<Vec<Resource>, CloudError>;
 
+    /// The instances that are not terminated and the images that carry the machine's tag and a run's: what the
+    /// customer itself has tagged, such as a base image, is not listed, and parts are not either.
+    async fn find_by_machine(&self, machine: &MachineKey) -> Result<Vec<Resource>, CloudError>;
+
     /// Destroys something that is neither an instance nor an image. Unknown is success.
     async fn delete_other(&self, kind: &str, id: &str) -> Result<(), CloudError>;
 }

@@ -30,6 +30,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::RegisterError;
+use crate::expression::Expression;
 use crate::register::Register;
 
 /// The table's name in the embedded register.
@@ -61,6 +62,19 @@ impl EmbeddedRegister {
         let database =
             Database::memory().map_err(|error| unusable(Path::new("in memory"), Box::new(error)))?;
         register(database, None).await
+    }
+
+    /// What point-in-time recovery makes of a register: another table, in memory, that holds what this one holds now.
+    /// For tests.
+    ///
+    /// # Errors
+    /// When SQLite cannot be started, or the register cannot be read.
+    pub async fn restored_from(register: &Register) -> Result<Register, RegisterError> {
+        let restored = Self::in_memory().await?;
+        for item in register.table.everything().await? {
+            restored.table.put(item, Expression::absent()).send().await?;
+        }
+        Ok(restored)
     }
 }
 
@@ -153,6 +167,7 @@ fn dispatch(database: &Database, operation: &str, body: &[u8]) -> Result<String,
         "DescribeTable" => call(body, |request| database.describe_table(request)),
         "GetItem" => call(body, |request| database.get_item(request)),
         "PutItem" => call(body, |request| database.put_item(request)),
+        "Scan" => call(body, |request| database.scan(request)),
         "Query" => call(body, |request| database.query(request)),
         "TransactWriteItems" => call(body, |request| database.transact_write_items(request)),
         "UpdateItem" => call(body, |request| database.update_item(request)),

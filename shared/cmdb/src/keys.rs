@@ -26,6 +26,9 @@
 //! | recovery plan | `PLAN#<digest>` | `PLAN` | key |
 //! | human task | `HUMAN_TASK#<digest>` | `HUMAN_TASK` | key; the open ones through the index |
 //! | client token of a request to the operator API | `CLIENT_TOKEN#<digest of caller and token>` | `CLIENT_TOKEN` | key |
+//! | image that nobody vouches for | `MACHINE#<machine>` | `QUARANTINED_IMAGE#<image>` | all of a machine |
+//! | which table this is, and its epoch | `REGISTER` | `EPOCH` | key |
+//! | newest rebuild of the register | `REGISTER` | `REBUILD` | key |
 //! | part of a long document | `DOCUMENT#<digest>` | `PART#<number>` | the item that names the digest |
 //!
 //! A job lies with its instance, because agents ask for their next job far more often than anybody else asks for
@@ -200,6 +203,26 @@ pub fn image_place(machine: &MachineKey, order: &str, image: &ImageId) -> Key {
 /// The places of all images of a machine, the oldest first.
 pub fn image_places(machine: &MachineKey) -> Range {
     range(machine_partition(machine), "IMAGE_ORDER#")
+}
+
+/// An image that nobody vouches for.
+pub fn quarantined_image(machine: &MachineKey, image: &ImageId) -> Key {
+    key(machine_partition(machine), format!("QUARANTINED_IMAGE#{image}"))
+}
+
+/// All images of a machine that nobody vouches for.
+pub fn quarantined_images(machine: &MachineKey) -> Range {
+    range(machine_partition(machine), "QUARANTINED_IMAGE#")
+}
+
+/// Which table this is, and its epoch.
+pub fn register_epoch() -> Key {
+    key("REGISTER".to_owned(), "EPOCH")
+}
+
+/// The newest rebuild of the register.
+pub fn rebuild() -> Key {
+    key("REGISTER".to_owned(), "REBUILD")
 }
 
 /// The failed attempts at one piece of work.

@@ -4,6 +4,7 @@ mod attempts;
 mod backup_sets;
 mod client_tokens;
 mod customers;
+mod epochs;
 mod human_tasks;
 mod images;
 mod instances;
@@ -12,6 +13,7 @@ mod jobs;
 mod leases;
 mod pages;
 mod plans;
+mod rebuilds;
 mod refresh_plans;
 mod reports;
 mod runs;
@@ -31,7 +33,7 @@ use crate::table::Table;
 /// but the ids is written once and may be written twice with the same effect.
 #[derive(Debug, Clone)]
 pub struct Register {
-    table: Table,
+    pub(crate) table: Table,
 }
 
 impl Register {

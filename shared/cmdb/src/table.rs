@@ -51,6 +51,13 @@ impl Table {
         Ok(answer.map_err(|error| RegisterError::from_client("reading an item", error))?.item)
     }
 
+    /// Everything that the table holds. For copies of small tables only.
+    pub(crate) async fn everything(&self) -> Result<Vec<Item>, RegisterError> {
+        let pages = self.client.scan().table_name(&self.name).consistent_read(true).into_paginator();
+        let items = pages.items().send().try_collect().await;
+        items.map_err(|error| RegisterError::from_client("reading the table", error))
+    }
+
     /// All items of a range in the order of their sort keys, read consistently.
     pub(crate) async fn query(&self, range: &Range) -> Result<Vec<Item>, RegisterError> {
         all_pages(self.range_request(range), "reading a list").await

@@ -13,6 +13,7 @@ pub mod object_key;
 pub mod outcome;
 pub mod plan;
 pub mod quantity;
+pub mod register_epoch;
 pub mod report;
 pub mod run;
 pub mod service;
@@ -31,6 +32,10 @@ pub use object_key::{ObjectKey, ObjectKeyError};
 pub use outcome::Outcome;
 pub use plan::{ApprovalPolicy, MachineRecovery, RecoveryKind, RecoveryPlan, RefreshPlan, TargetImage, Wave};
 pub use quantity::{Bytes, Seconds};
+pub use register_epoch::{
+    EpochWitness, ImageManifest, QuarantinedImage, Rebuild, RebuildFindings, RebuildMode, RebuildState,
+    RegisterEpoch,
+};
 pub use report::Report;
 pub use run::{Flow, Intent, IntentKind, Run, RunState};
 pub use service::{Machine, Objectives, Service};

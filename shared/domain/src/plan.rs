@@ -102,6 +102,10 @@ pub struct RecoveryPlan {
     pub approval: ApprovalPolicy,
     /// Services that cannot be recovered, each with the sentence that says why.
     pub not_recoverable: Vec<NotRecoverable>,
+    /// What whoever approves has to know beyond the plan: that the register was restored, and may not know the newest
+    /// images. Left out where there is nothing, so that older plans keep their digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
 }
 
 /// A service that the plan cannot recover.
@@ -213,6 +217,7 @@ mod tests {
                 deadline: Seconds(900.0),
             },
             not_recoverable: Vec::new(),
+            warning: None,
         }
     }
 

@@ -50,6 +50,7 @@ fn meaning(error: ErrorName) -> Outcome {
         | ErrorName::SetOutOfOrder
         | ErrorName::ConfigurationRefused
         | ErrorName::DecryptionFailed
+        | ErrorName::RegisterRestored
         | ErrorName::UnknownService => Outcome::Refused,
         _ => Outcome::Failed,
     }
@@ -76,6 +77,7 @@ mod tests {
     #[test]
     fn every_ending_has_its_own_outcome() {
         let refresh = |error, cause| outcome_of(Flow::RefreshImage, error, cause);
+        assert_eq!(refresh("Register.Restored", "rebuild it"), Some(Outcome::Refused));
         assert_eq!(refresh("", ""), Some(Outcome::Refreshed));
         assert_eq!(refresh("", "NothingToDo: it is there"), Some(Outcome::NothingToDo));
         assert_eq!(refresh("", "Coalesced: another run"), Some(Outcome::Coalesced));

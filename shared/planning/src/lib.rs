@@ -3,8 +3,10 @@
 
 pub mod deadline;
 pub mod ending;
+pub mod rebuild;
 pub mod recovery;
 pub mod refresh;
+pub mod register_epoch;
 pub mod retry;
 pub mod sweep;
 
@@ -12,5 +14,6 @@ pub use recovery::{
     RecoveryRequest, RecoverySituation, RecoveryUnplannable, TargetImageRefusal, plan_recovery,
 };
 pub use refresh::{KnownSet, MachineSituation, Work, find_work};
+pub use register_epoch::{RegisterStanding, standing};
 pub use retry::{Admission, PastFailures, admit};
 pub use sweep::{SWEEP_INTERVAL, SignsOfLife, SweepAction, silent_since, sweep_action};

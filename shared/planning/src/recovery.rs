@@ -126,6 +126,7 @@ pub fn plan_recovery(
         approval: strictest_approval(&chosen),
         waves,
         not_recoverable,
+        warning: None,
     })
 }
 

@@ -6,4 +6,5 @@
 pub mod approval;
 pub mod recovery;
 pub mod refresh;
+pub mod register_standing;
 pub mod reports;

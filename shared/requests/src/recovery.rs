@@ -9,6 +9,8 @@ use rekindle_planning::{RecoveryRequest, RecoverySituation, RecoveryUnplannable,
 use rekindle_step::{ErrorName, StartError, StepError, Workflow};
 use serde::{Deserialize, Serialize};
 
+use crate::register_standing;
+
 /// What a person or a schedule asks for: the input of the execution.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -97,7 +99,9 @@ pub async fn plan(
         at_or_before: request.at_or_before,
         target: request.target.clone(),
     };
-    Ok(plan_recovery(&wanted, &situations, now)?)
+    let mut plan = plan_recovery(&wanted, &situations, now)?;
+    plan.warning = register_standing::warning(register).await;
+    Ok(plan)
 }
 
 async fn situation(register: &Register, service: Service) -> Result<RecoverySituation, RegisterError> {

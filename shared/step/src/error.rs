@@ -66,11 +66,13 @@ pub enum ErrorName {
     AgentSilent,
     /// A replica was asked, and did not answer what was proven.
     ReplicaCheckFailed,
+    /// The register was restored to an earlier time and not rebuilt since.
+    RegisterRestored,
 }
 
 impl ErrorName {
     /// All names.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::Transient,
         Self::Permanent,
         Self::PermanentDirty,
@@ -101,6 +103,7 @@ impl ErrorName {
         Self::AgentFailed,
         Self::AgentSilent,
         Self::ReplicaCheckFailed,
+        Self::RegisterRestored,
     ];
 
     /// The name as state machines write it.
@@ -136,6 +139,7 @@ impl ErrorName {
             Self::AgentFailed => "Agent.Failed",
             Self::AgentSilent => "Agent.Silent",
             Self::ReplicaCheckFailed => "Recovery.CheckFailed",
+            Self::RegisterRestored => "Register.Restored",
         }
     }
 

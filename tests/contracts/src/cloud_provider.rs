@@ -218,6 +218,15 @@ impl Suite<'_> {
         let is_it =
             |resource: &Resource| resource.kind() == "image" && resource.id() == image.image_id.as_str();
         self.await_found(&request.run_id, |found| found.iter().any(is_it)).await;
+        self.eventually("the image is found by its machine", async || {
+            let found =
+                self.calmly(async || self.cloud.find_by_machine(&request.machine).await).await.unwrap();
+            found.iter().any(is_it).then_some(())
+        })
+        .await;
+        let another = MachineKey::parse("acme/orders/front").unwrap();
+        let found = self.calmly(async || self.cloud.find_by_machine(&another).await).await.unwrap();
+        assert!(!found.iter().any(is_it), "an image is found under another machine");
     }
 
     async fn a_name_is_taken(&self, request: &CreateImageRequest) {

@@ -347,12 +347,17 @@ impl TaskInvoker for FaultyInvoker {
     }
 }
 
+/// State machines and names of executions that have ended.
+pub type Ended = Arc<Mutex<BTreeSet<(String, String)>>>;
+
 /// The runner, as everybody but itself sees it, with answers that are lost on the way.
 pub struct LossyWorkflow {
     /// What strikes.
     pub faults: Arc<Faults>,
     /// The runner.
     pub inner: Arc<dyn Workflow>,
+    /// Executions of processes that are gone, where the engine outlives them: state machine and name.
+    pub ended: Ended,
 }
 
 impl LossyWorkflow {
@@ -385,9 +390,19 @@ impl LossyWorkflow {
     }
 }
 
+impl LossyWorkflow {
+    fn has_ended(&self, state_machine: &str, name: &str) -> bool {
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.contains(&(state_machine.to_owned(), name.to_owned()))
+    }
+}
+
 #[async_trait]
 impl Workflow for LossyWorkflow {
     async fn start_execution(&self, state_machine: &str, name: &str, input: Value) -> Result<(), StartError> {
+        if self.has_ended(state_machine, name) {
+            return Err(StartError::AlreadyExists(name.to_owned()));
+        }
         self.inner.start_execution(state_machine, name, input).await
     }
 
@@ -396,6 +411,9 @@ impl Workflow for LossyWorkflow {
         state_machine: &str,
         name: &str,
     ) -> Result<ExecutionState, StartError> {
+        if self.has_ended(state_machine, name) {
+            return Ok(ExecutionState::Terminal);
+        }
         self.inner.describe_execution(state_machine, name).await
     }
 

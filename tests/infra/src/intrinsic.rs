@@ -19,11 +19,12 @@ impl Deployment {
     pub const ALL: [Self; 2] = [Self::OneAccount, Self::SeparateAccounts];
 
     /// Whether a condition of the templates holds. All others are options, which are taken as chosen: a policy has its
-    /// widest form then.
+    /// widest form then. A register that was restored is none of them: it takes the place of the one that was made.
     fn holds(self, condition: &str) -> bool {
         match condition {
             "OneAccount" => self == Self::OneAccount,
             "SeparateAccounts" | "CallsThroughRole" => self == Self::SeparateAccounts,
+            "UsesRestoredTable" => false,
             _ => true,
         }
     }

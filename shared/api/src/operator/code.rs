@@ -53,13 +53,15 @@ codes! {
     NotARecovery 409 "not-a-recovery" "The run is not a recovery";
     NoProvenImage 409 "no-proven-image" "Nothing is proven that could be recovered";
     DependencyCircle 409 "dependency-circle" "Services wait for each other";
+    RegisterCurrent 409 "register-current" "The register needs no rebuild";
+    RebuildAtWork 409 "rebuild-at-work" "Another rebuild is at work";
     SubjectChanged 409 "subject-changed" "The decision is about something else";
     DeadlinePassed 409 "deadline-passed" "The deadline has passed";
     AlreadyDecided 409 "already-decided" "Somebody has decided already";
     TaskExited 409 "task-exited" "Nobody waits for the decision any more";
     BodyTooLarge 413 "body-too-large" "The body is too large";
     BodyInvalid 422 "body-invalid" "The body asks for something that cannot be";
-    NotConfirmed 422 "not-confirmed" "The confirmation is not that of this run";
+    NotConfirmed 422 "not-confirmed" "The confirmation is not the one that is needed";
     TargetImageAmbiguous 422 "target-image-ambiguous" "What is to be recovered is not clear";
     TargetImageUnknown 422 "target-image-unknown" "The target image is not registered";
     TargetImageForeign 422 "target-image-foreign" "The target image belongs to another service";

@@ -5,7 +5,8 @@ use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use rekindle_domain::{
-    CustomerId, HumanTask, HumanTaskId, Image, MachineKey, PlanId, RecoveryKind, Run, RunId, ServiceKey,
+    CustomerId, HumanTask, HumanTaskId, Image, MachineKey, PlanId, Rebuild, RecoveryKind, Run, RunId,
+    ServiceKey,
 };
 use serde::Deserialize;
 
@@ -14,6 +15,7 @@ use super::human_tasks::DecisionBody;
 use super::machines::{RefreshBody, Started};
 use super::onboarding::{ChangeBody, Onboarded, OnboardingBody};
 use super::recoveries::{Declared, EndBody, Ending, Preview, RecoveryBody};
+use super::register::{RebuildBody, RegisterView};
 use super::requests::{Asked, Caller, MaybeSaid, Named, Said};
 use super::runs::{RunView, RunsQuery};
 use super::services::{ServiceSummary, ServiceView};
@@ -178,6 +180,18 @@ pub(super) async fn report_page(
     let policy = (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(PAGE_POLICY));
     let kind = (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     Ok(([kind, policy], page).into_response())
+}
+
+pub(super) async fn register(State(api): Api, _: Caller) -> Answer<RegisterView> {
+    json(api.register_view().await)
+}
+
+pub(super) async fn ask_for_rebuild(
+    State(api): Api,
+    Caller(caller): Caller,
+    Said(body): Said<RebuildBody>,
+) -> Result<(StatusCode, Json<Rebuild>), Problem> {
+    accepted(api.ask_for_rebuild(&caller, &body).await)
 }
 
 pub(super) async fn human_tasks(

@@ -22,7 +22,7 @@
 //! | 403 | `caller-unknown`, `requester-cannot-decide` |
 //! | 404 | `not-found`, `customer-unknown`, `service-unknown`, `machine-unknown`, `run-unknown`, `plan-unknown`, `human-task-unknown`, `report-not-written` |
 //! | 405 | `method-not-allowed` |
-//! | 409 | `service-exists`, `version-moved`, `client-token-reused`, `not-a-recovery`, `no-proven-image`, `dependency-circle`, `subject-changed`, `deadline-passed`, `already-decided`, `task-exited` |
+//! | 409 | `service-exists`, `version-moved`, `client-token-reused`, `not-a-recovery`, `no-proven-image`, `dependency-circle`, `register-current`, `rebuild-at-work`, `subject-changed`, `deadline-passed`, `already-decided`, `task-exited` |
 //! | 413 | `body-too-large` |
 //! | 422 | `body-invalid`, `not-confirmed`, `target-image-ambiguous`, `target-image-unknown`, `target-image-foreign`, `target-image-unproven`, `target-image-alone` |
 //! | 500 | `internal` |
@@ -40,6 +40,7 @@ mod onboarding;
 mod plans;
 mod readiness;
 mod recoveries;
+mod register;
 mod requests;
 mod routes;
 mod runs;
@@ -62,6 +63,7 @@ pub use names::{Deployment, Names};
 pub use onboarding::{ChangeBody, Onboarded, OnboardingBody};
 pub use readiness::{Readiness, ReadinessState};
 pub use recoveries::{Declared, EndBody, Ending, Preview, RecoveryBody};
+pub use register::{RebuildBody, RegisterView, Standing};
 pub use requests::CallerPrincipal;
 pub use routes::{OPERATOR_ROUTES, Route, operator_router};
 pub use runs::{RunView, RunsQuery, RunsState};

@@ -55,6 +55,8 @@ pub const OPERATOR_ROUTES: &[Route] = &[
     route("GET", "/v1/runs/{run_id}", || get(answer::run)),
     route("GET", "/v1/runs/{run_id}/report", || get(answer::report_json)),
     route("GET", "/v1/runs/{run_id}/report.html", || get(answer::report_page)),
+    route("GET", "/v1/register", || get(answer::register)),
+    route("POST", "/v1/register/rebuild", || post(answer::ask_for_rebuild)),
     route("GET", "/v1/human-tasks", || get(answer::human_tasks)),
     route("GET", "/v1/human-tasks/{human_task_id}", || get(answer::human_task)),
     route("POST", "/v1/human-tasks/{human_task_id}/decision", || post(answer::decide)),

@@ -7,6 +7,7 @@ mod human_tasks;
 mod lists;
 mod onboarding;
 mod recoveries;
+mod register;
 mod requests;
 mod runs;
 mod schema;

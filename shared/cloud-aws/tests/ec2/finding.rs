@@ -1,7 +1,7 @@
 //! What carries a run's tag, without what goes with its owner.
 
 use rekindle_cloud::{CloudErrorKind, CloudProvider as _};
-use rekindle_domain::RunId;
+use rekindle_domain::{MachineKey, RunId};
 
 use crate::answers::{
     IMAGE, INSTANCE, RUN, SNAPSHOT, done, error, image, images, instance, instances, page, snapshot,
@@ -86,6 +86,25 @@ async fn parts_are_listed_only_when_their_owner_is_gone() {
         assert_eq!(sent.get("MaxResults"), "500");
         let is_of_owner = ["DescribeImages", "DescribeSnapshots"].contains(&sent.action.as_str());
         assert_eq!(sent.get("Owner.1"), if is_of_owner { "self" } else { "" }, "{}", sent.action);
+    }
+}
+
+/// The customer tags its base images with the machine too: they belong to no run, and are not asked for.
+#[tokio::test(start_paused = true)]
+async fn of_a_machine_is_found_what_runs_have_made_for_it() {
+    let ec2 = Recorder::new([
+        instances(&[instance(INSTANCE, 16, "running", "")], Some("page-2")),
+        instances(&[instance("i-0a1b2c3d4e5f6dead", 48, "terminated", "")], None),
+        images(&image(IMAGE, "n", "available", &[SNAPSHOT], &tags(&[])), None),
+    ]);
+    let machine = MachineKey::parse("acme/orders/database").unwrap();
+    let found = ec2.cloud().find_by_machine(&machine).await.unwrap();
+    let found: Vec<_> = found.iter().map(|resource| (resource.kind(), resource.id())).collect();
+    assert_eq!(found, [("instance", INSTANCE), ("image", IMAGE)]);
+    for sent in ec2.sent() {
+        let first = (sent.get("Filter.1.Name"), sent.get("Filter.1.Value.1"));
+        assert_eq!(first, ("tag:rekindle:machine", "acme/orders/database"));
+        assert_eq!((sent.get("Filter.2.Name"), sent.get("Filter.2.Value.1")), ("tag-key", "rekindle:run"));
     }
 }
 

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use rekindle_cloud::{CloudError, CloudErrorKind, InstanceState, Resource};
-use rekindle_domain::{ImageId, InstanceId, RunId};
+use rekindle_domain::{ImageId, InstanceId, MachineKey, RunId};
 use tokio::time::Instant;
 
-use super::{Tags, World, belongs_to, draw_duration};
+use super::{Tags, World, belongs_to, draw_duration, was_made_for};
 use crate::history::History;
 
 /// What a volume or a snapshot is a part of.
@@ -107,6 +107,27 @@ impl World {
             // One age for the part and what it says of its owner, as a volume names its instance.
             let is_orphan = self.was_orphan(other, now, next_age());
             found.extend(is_orphan.then(|| other.description(id)));
+        }
+        self.random = random;
+        found
+    }
+
+    /// What a look at the machine's tag shows: old answers, each of its own age; no parts.
+    pub(crate) fn find_by_machine(&mut self, machine: &MachineKey) -> Vec<Resource> {
+        let lag = self.behaviour.lag;
+        let mut random = self.random.clone();
+        let mut next_age = || draw_duration(&mut random, lag);
+        let now = Instant::now();
+        let mut found = Vec::new();
+        for (id, instance) in self.instances.iter().filter(|(_, record)| was_made_for(&record.tags, machine))
+        {
+            let state = instance.state.seen(now, next_age());
+            let state = state.filter(|state| *state != InstanceState::Terminated);
+            found.extend(state.map(|state| Resource::Instance(instance.description(id, state))));
+        }
+        for (id, image) in self.images.iter().filter(|(_, record)| was_made_for(&record.tags, machine)) {
+            let state = image.state.seen(now, next_age()).flatten();
+            found.extend(state.map(|state| Resource::Image(image.description(id, state))));
         }
         self.random = random;
         found

@@ -1,8 +1,10 @@
 //! The image register: proven images only, and never backwards.
 
-use rekindle_domain::{Fence, Image, ImageId, MachineKey};
+use jiff::Timestamp;
+use rekindle_domain::{Fence, Flow, Image, ImageId, MachineKey, Outcome, Run, RunState};
 
 use super::leases::LEASE_IS_MINE;
+use super::runs::run_item;
 use crate::attributes::{attribute, from_item, key_of, text, to_item, unreadable};
 use crate::error::RegisterError;
 use crate::expression::Expression;
@@ -10,6 +12,7 @@ use crate::keys::{self, Key};
 use crate::records::{NewestImage, Recorded};
 use crate::register::Register;
 use crate::register::pages::ImagePlace;
+use crate::table::{MOST_TRIES, pause};
 
 /// Where an image lies in the order of its machine: an item whose sort key is the order of [`Register::images`].
 fn place(image: &Image) -> Key {
@@ -76,6 +79,55 @@ impl Register {
         }
     }
 
+    /// Takes a proven image back that the register has forgotten, under its run, which is recorded as ended where it is
+    /// not known. No lease is needed: nothing is built while a register is rebuilt. It becomes the newest only if
+    /// nothing newer is registered. The same image again changes nothing.
+    ///
+    /// # Errors
+    /// [`RegisterError::NotProven`], or [`RegisterError::Conflict`] when the id belongs to an image of another run.
+    pub async fn adopt_image(&self, image: &Image, started_at: Timestamp) -> Result<Recorded, RegisterError> {
+        if !image.evidence.passed() {
+            let sentence = image.evidence.sentence();
+            return Err(RegisterError::NotProven { image_id: image.image_id.clone(), sentence });
+        }
+        for tries in 0..MOST_TRIES {
+            match self.image(&image.machine, &image.image_id).await? {
+                Some(known) if known.run_id == image.run_id => return Ok(Recorded::Known),
+                Some(_) => return Err(RegisterError::Conflict { what: format!("image {}", image.image_id) }),
+                None if self.try_adoption(image, started_at).await? => return Ok(Recorded::New),
+                None => pause(tries).await,
+            }
+        }
+        Err(RegisterError::Contention { doing: "adopting an image" })
+    }
+
+    async fn try_adoption(&self, image: &Image, started_at: Timestamp) -> Result<bool, RegisterError> {
+        let (machine_key, run_key) = (keys::machine_state(&image.machine), keys::run(&image.run_id));
+        let newest = self.machine_state(&image.machine).await?.newest;
+        let is_newest = newest.is_none_or(|newest| newest.order() <= image.order());
+        let order = sortable_order(image);
+        let machine = if is_newest {
+            newest_of(image)?
+        } else {
+            Expression::condition("#x_newest_order > :order").with("order", text(order))
+        };
+        let place_item = to_item(&place(image), &ImagePlace { image_id: image.image_id.clone() })?;
+        let mut transaction = self
+            .table
+            .transaction()
+            .put(to_item(&keys::image(&image.machine, &image.image_id), image)?, Expression::absent())
+            .put(place_item, Expression::absent());
+        transaction = match is_newest {
+            true => transaction.update(&machine_key, machine),
+            false => transaction.check(&machine_key, machine),
+        };
+        transaction = match self.run(&image.run_id).await? {
+            Some(_) => transaction.check(&run_key, Expression::present()),
+            None => transaction.put(run_item(&run_of_the_past(image, started_at))?, Expression::absent()),
+        };
+        Ok(transaction.send().await?.is_ok())
+    }
+
     /// All images of a machine, the newest first.
     pub async fn images(&self, machine: &MachineKey) -> Result<Vec<Image>, RegisterError> {
         let items = self.table.query(&keys::images(machine)).await?;
@@ -104,6 +156,35 @@ impl Register {
             None => Ok(None),
         }
     }
+}
+
+/// The run that made an image and is over; its report was written, since the image has a manifest.
+fn run_of_the_past(image: &Image, started_at: Timestamp) -> Run {
+    let machine = Some(image.machine.clone());
+    Run {
+        state: RunState::Ended,
+        closed_at: Some(image.available_at),
+        outcome: Some(Outcome::Refreshed),
+        reported: true,
+        version: 1,
+        ..Run::open(image.run_id.clone(), Flow::RefreshImage, machine, started_at, started_at)
+    }
+}
+
+/// Makes an image the newest, where nothing newer is there.
+fn newest_of(image: &Image) -> Result<Expression, RegisterError> {
+    let newest = NewestImage {
+        image_id: image.image_id.clone(),
+        position: image.position,
+        configuration_counter: image.configuration_counter,
+    };
+    let key = keys::machine_state(&image.machine);
+    let newest = attribute(&newest).map_err(|error| unreadable(&key, error))?;
+    let expression = Expression::update(
+        "SET #newest = :newest, #x_newest_order = :order",
+        "attribute_not_exists(#x_newest_order) OR #x_newest_order <= :order",
+    );
+    Ok(expression.with("newest", newest).with("order", text(sortable_order(image))))
 }
 
 /// Makes an image the newest, where the lease is held and nothing newer is there.

@@ -31,6 +31,17 @@ impl Table {
         Err(RegisterError::Contention { doing: "waiting for the table" })
     }
 
+    /// What the database calls this table; another table never has the same name there, nor a restored copy of it.
+    pub(crate) async fn identity(&self) -> Result<String, RegisterError> {
+        let doing = "asking which table this is";
+        let answer = self.client.describe_table().table_name(&self.name).send().await;
+        let answer = answer.map_err(|error| RegisterError::from_client(doing, error))?;
+        answer
+            .table
+            .and_then(|table| table.table_id)
+            .ok_or_else(|| RegisterError::Refused { doing, source: "the database did not name it".into() })
+    }
+
     async fn status(&self) -> Result<Option<TableStatus>, RegisterError> {
         match self.client.describe_table().table_name(&self.name).send().await {
             Ok(answer) => Ok(answer.table.and_then(|table| table.table_status)),

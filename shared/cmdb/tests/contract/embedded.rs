@@ -60,6 +60,25 @@ async fn everything_is_there_after_a_restart() {
 }
 
 #[tokio::test]
+async fn a_file_keeps_its_identity_over_a_restart_and_a_new_one_has_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("register.db");
+    let register = EmbeddedRegister::open(&path).await.unwrap();
+    let table_id = register.table_id().await.unwrap();
+    drop(register);
+    let register = EmbeddedRegister::open(&path).await.unwrap();
+    assert_eq!(register.table_id().await.unwrap(), table_id);
+    assert_ne!(in_memory().await.table_id().await.unwrap(), table_id);
+}
+
+/// These are one item of the whole table, so they are no part of the suite that shares one.
+#[tokio::test]
+async fn epoch_and_rebuild_replace_only_what_was_read() {
+    crate::epochs::an_epoch_replaces_only_what_was_read(in_memory().await).await;
+    crate::epochs::a_rebuild_replaces_only_what_was_read(in_memory().await).await;
+}
+
+#[tokio::test]
 async fn one_process_at_a_time() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("register.db");

@@ -7,6 +7,7 @@ mod backup_sets;
 mod client_tokens;
 mod embedded;
 mod emulator;
+mod epochs;
 mod images;
 mod instances;
 mod intents;
@@ -105,6 +106,15 @@ contract! {
         a_chain_of_hand_overs_ends,
         no_wake_up_is_lost_between_release_and_announcement,
         who_holds_no_lease_releases_none;
+    epochs:
+        a_restored_copy_is_another_table_with_the_same_content,
+        an_image_is_taken_back_with_its_run_and_without_a_lease,
+        what_is_not_proven_or_belongs_to_another_run_is_not_taken_back,
+        an_image_of_a_run_that_is_open_is_taken_back_too,
+        a_lease_is_revoked_once_and_fences_go_on_above_it,
+        what_nobody_vouches_for_is_recorded_once,
+        a_configuration_is_remembered_forwards_only,
+        a_forgotten_intent_is_remembered_once;
     intents:
         an_intent_is_written_under_the_lease,
         a_closed_run_writes_no_intent_not_even_again,

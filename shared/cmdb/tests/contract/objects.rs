@@ -251,6 +251,7 @@ pub fn recovery_plan(run: &RunId, not_recoverable: usize) -> RecoveryPlan {
         not_recoverable: (0..not_recoverable)
             .map(|_| plan::NotRecoverable { service: service.clone(), cause: cause.clone() })
             .collect(),
+        warning: None,
     }
 }
 

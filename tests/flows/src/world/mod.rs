@@ -20,12 +20,13 @@ use rekindle_domain::{
 };
 use rekindle_embedded_host::{EmbeddedHost, Options, Ports, WrapStep};
 use rekindle_flow::{Execution, ExecutionStatus};
+use rekindle_planning::register_epoch::first_epoch;
 use rekindle_requests::recovery::Request;
 use rekindle_step::{Clock, VirtualClock, Workflow};
 
 use crate::agent::{Agents, Disk};
 use crate::executions::Executions;
-use crate::faults::{Faults, FaultyInvoker, LossyWorkflow};
+use crate::faults::{Ended, Faults, FaultyInvoker, LossyWorkflow};
 use crate::store::MemoryStore;
 use backups::{Backups, Taken};
 use process::Process;
@@ -85,6 +86,8 @@ pub struct World {
     /// How executions stood on processes that are dead.
     buried: std::sync::Mutex<Vec<Execution>>,
     newest: std::sync::Mutex<BTreeMap<MachineKey, Vec<NewestImage>>>,
+    /// What the workflow engine knows of processes from before a restore: on AWS it outlives the table.
+    ended: Ended,
 }
 
 /// When every world begins.
@@ -101,6 +104,9 @@ impl World {
         cloud.add_base_image(base, Disk { sealed: true, ..Disk::default() }.written());
         let keys = customer::signing_keys();
         let register = EmbeddedRegister::in_memory().await.unwrap();
+        // Most cases begin with a past; a register that has one and no epoch is a restored one.
+        let epoch_of_the_register = first_epoch(&register.table_id().await.unwrap(), clock.now());
+        register.put_epoch(&epoch_of_the_register, None).await.unwrap();
         register.put_customer(&customer::customer()).await.unwrap();
         let configuration = CurrentConfiguration { revision: Digest::of(b"configuration 1"), counter: 1 };
         for service in customer::services(&keys.pk, &configuration) {
@@ -125,6 +131,7 @@ impl World {
             variation,
             buried: std::sync::Mutex::default(),
             newest: std::sync::Mutex::default(),
+            ended: Ended::default(),
         };
         world.start_process();
         world
@@ -142,6 +149,7 @@ impl World {
             clock: self.clock.clone(),
             epoch: self.clock.now(),
         };
+        let ended = self.ended.clone();
         let (for_steps, for_answers) = (self.faults.clone(), self.faults.clone());
         let workflow: Arc<OnceLock<Arc<dyn Workflow>>> = Arc::new(OnceLock::new());
         let never_silent = self.variation.without_heartbeat_time_outs.then(|| workflow.clone());
@@ -155,7 +163,7 @@ impl World {
                 Arc::new(FaultyInvoker { faults: for_steps.clone(), inner, never_silent })
             })),
             wrap_workflow: Some(Arc::new(move |inner| {
-                Arc::new(LossyWorkflow { faults: for_answers.clone(), inner })
+                Arc::new(LossyWorkflow { faults: for_answers.clone(), inner, ended: ended.clone() })
             })),
         };
         let host = EmbeddedHost::new(ports, options).unwrap();
@@ -166,6 +174,26 @@ impl World {
     /// Kills the process.
     pub fn kill(&self) {
         self.process.kill_host();
+    }
+
+    /// The table as it is now: what a later restore brings back.
+    pub async fn save_register(&self) -> Register {
+        EmbeddedRegister::restored_from(&self.register).await.unwrap()
+    }
+
+    /// The process is started anew with a table that was restored; the workflow engine knows what was carried out before.
+    /// What was seen of the register before does not count.
+    pub fn restore(&mut self, saved: Register) {
+        self.kill();
+        if let Some(corpse) = self.process.take_corpse() {
+            let executions = corpse.runner().executions();
+            let names = executions.iter().map(|one| (one.state_machine.clone(), one.name.clone()));
+            self.ended.lock().unwrap().extend(names);
+            self.buried.lock().unwrap().extend(executions);
+        }
+        self.register = saved;
+        self.newest.lock().unwrap().clear();
+        self.start_process();
     }
 
     /// The process, unless it is dead.

@@ -6,6 +6,7 @@ mod callbacks;
 mod people;
 mod recoveries;
 pub mod refreshes;
+mod restores;
 
 use std::sync::Arc;
 use std::time::Duration;

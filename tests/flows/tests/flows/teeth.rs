@@ -10,7 +10,8 @@ use rekindle_cloud::{
 };
 use rekindle_domain::job::JobResult;
 use rekindle_domain::{
-    Image, ImageId, ImageVerdict, InstanceId, JobId, JobOutcome, Lineage, RefreshPlan, Run, RunId, RunState,
+    Image, ImageId, ImageVerdict, InstanceId, JobId, JobOutcome, Lineage, MachineKey, RefreshPlan, Run,
+    RunId, RunState,
 };
 use rekindle_embedded_host::WrapStep;
 use rekindle_flow_tests::faults::Fault;
@@ -111,6 +112,9 @@ impl CloudProvider for HalfBlind {
         let mut found = self.cloud.find_by_run(run_id).await?;
         found.retain(|resource| self.blindness != Blindness::Kind(kind_of(resource)));
         Ok(found)
+    }
+    async fn find_by_machine(&self, machine: &MachineKey) -> Result<Vec<Resource>, CloudError> {
+        self.cloud.find_by_machine(machine).await
     }
     async fn delete_other(&self, kind: &str, id: &str) -> Result<(), CloudError> {
         self.cloud.delete_other(kind, id).await
