@@ -170,7 +170,8 @@ impl Customer {
             )
             .unwrap();
         for _ in 0..orders {
-            let insert = "INSERT INTO orders (amount, note) VALUES (abs(random() % 1000), hex(randomblob(200)))";
+            let insert =
+                "INSERT INTO orders (amount, note) VALUES (abs(random() % 1000), hex(randomblob(200)))";
             connection.execute(insert, []).unwrap();
         }
         connection.execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
@@ -205,14 +206,23 @@ impl Customer {
 /// The name under which the cloud knows the customer's public SSH key.
 pub const SSH_KEY_NAME: &str = "customer-recovery";
 
-fn configuration(machine: &MachineKey, disk: &Path, deployment: &Deployment, instance: bool, probe: &str) -> String {
+fn configuration(
+    machine: &MachineKey,
+    disk: &Path,
+    deployment: &Deployment,
+    instance: bool,
+    probe: &str,
+) -> String {
     let mut aws = format!(
         "[aws]\nregion = \"eu-west-1\"\ncontrol_bucket = \"{}\"\ndata_bucket = \"{}\"\n",
         deployment.output("ControlBucketName"),
         deployment.output("DataBucketName"),
     );
     if instance {
-        aws.push_str(&format!("agent_api = \"{}\"\n", deployment.output("AgentApiUrl").trim_end_matches('/')));
+        aws.push_str(&format!(
+            "agent_api = \"{}\"\n",
+            deployment.output("AgentApiUrl").trim_end_matches('/')
+        ));
         aws.push_str("identity = \"etc/rekindle/identity.kms\"\n");
     }
     format!(

@@ -45,8 +45,14 @@ pub fn ended(execution_arn: &str) -> Value {
 
 /// The names of the states that were entered, in order.
 pub fn entered_states(execution_arn: &str) -> Vec<String> {
-    let history =
-        aws(&["stepfunctions", "get-execution-history", "--execution-arn", execution_arn, "--max-items", "5000"]);
+    let history = aws(&[
+        "stepfunctions",
+        "get-execution-history",
+        "--execution-arn",
+        execution_arn,
+        "--max-items",
+        "5000",
+    ]);
     let events = history["events"].as_array().cloned().unwrap_or_default();
     let entered = events.iter().filter_map(|event| event["stateEnteredEventDetails"]["name"].as_str());
     entered.map(str::to_owned).collect()

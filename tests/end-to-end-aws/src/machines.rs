@@ -111,7 +111,9 @@ impl Machines {
     /// A test that failed shows what its agents said; the functions' logs are shown by `cargo xtask e2e-aws`.
     fn show_logs(&self) {
         let logs = std::fs::read_dir(&self.shared.folder).into_iter().flatten().flatten();
-        for log in logs.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|it| it == "log")) {
+        for log in
+            logs.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|it| it == "log"))
+        {
             eprintln!("{}:\n{}", log.display(), std::fs::read_to_string(&log).unwrap_or_default());
         }
     }
@@ -220,7 +222,8 @@ fn described(machine: &str) -> Vec<Described> {
     let filter = format!("Name=tag:{MACHINE_TAG},Values={machine}");
     let answer = aws(&["ec2", "describe-instances", "--filters", &filter]);
     let reservations = answer["Reservations"].as_array().cloned().unwrap_or_default();
-    let instances = reservations.iter().filter_map(|reservation| reservation["Instances"].as_array()).flatten();
+    let instances =
+        reservations.iter().filter_map(|reservation| reservation["Instances"].as_array()).flatten();
     instances
         .map(|instance| Described {
             instance_id: text(&instance["InstanceId"]),

@@ -47,8 +47,7 @@ impl World {
         customer.furnish(production.root(), None);
         customer.configure(production.root(), &deployment, false);
         customer.write_orders(500);
-        let machines =
-            Machines::watch(customer.clone(), deployment.clone(), folder.path().join("instances"));
+        let machines = Machines::watch(customer.clone(), deployment.clone(), folder.path().join("instances"));
         std::fs::create_dir_all(folder.path().join("instances")).unwrap();
         // The customer imports only the public half; a second import of the same name is refused, and harmless.
         let _ = try_aws(&["ec2", "create-key-pair", "--key-name", SSH_KEY_NAME]);
@@ -100,6 +99,52 @@ impl World {
             "environment",
         );
         HttpApi { url: self.deployment.output("OperatorApiUrl").to_owned(), credentials: Some(credentials) }
+    }
+
+    /// The agent API, asked by a session, or unsigned.
+    ///
+    /// # Panics
+    /// When the session has no credentials.
+    pub fn agent_api(&self, session: Option<&[(String, String)]>) -> HttpApi {
+        let credentials = session.map(|variables| {
+            let variable = |name: &str| {
+                let found = variables.iter().find(|(variable, _)| variable == name);
+                found.map(|(_, value)| value.clone()).expect("a session without credentials")
+            };
+            let token = Some(variable("AWS_SESSION_TOKEN"));
+            Credentials::new(
+                variable("AWS_ACCESS_KEY_ID"),
+                variable("AWS_SECRET_ACCESS_KEY"),
+                token,
+                None,
+                "session",
+            )
+        });
+        HttpApi { url: self.deployment.output("AgentApiUrl").to_owned(), credentials }
+    }
+
+    /// Gives an event to the function that refreshes are woken by: its answer, or its error.
+    ///
+    /// # Errors
+    /// What the function answered as its error.
+    ///
+    /// # Panics
+    /// When the function cannot be called.
+    pub fn wake(&self, event: &Value) -> Result<Value, Value> {
+        let (asked, said) = (self.folder.path().join("event.json"), self.folder.path().join("answer.json"));
+        std::fs::write(&asked, event.to_string()).unwrap();
+        let (payload, answer) = (format!("fileb://{}", asked.display()), said.display().to_string());
+        let called = aws(&[
+            "lambda",
+            "invoke",
+            "--function-name",
+            "rekindle-e2e-wake",
+            "--payload",
+            &payload,
+            &answer,
+        ]);
+        let answer: Value = serde_json::from_slice(&std::fs::read(&said).unwrap()).unwrap();
+        if called["FunctionError"].is_string() { Err(answer) } else { Ok(answer) }
     }
 
     /// Onboards the service through the operator API.
@@ -194,6 +239,15 @@ impl World {
         self.operator().ask("GET", &format!("/v1/runs/{run_id}/report"), None).good()
     }
 
+    /// The keys of what is kept of a run's report in the control bucket.
+    pub fn kept_reports(&self, run_id: &str) -> Vec<String> {
+        let bucket = self.deployment.output("ControlBucketName");
+        let listed = aws(&["s3api", "list-objects-v2", "--bucket", bucket]);
+        let objects = listed["Contents"].as_array().into_iter().flatten();
+        let keys = objects.filter_map(|object| object["Key"].as_str()).map(str::to_owned);
+        keys.filter(|key| key.contains(run_id)).collect()
+    }
+
     /// Declares a disaster, and gives its run.
     pub fn declare_disaster(&self) -> String {
         let machine = &self.customer.machine;
@@ -229,7 +283,15 @@ impl World {
     /// When the function cannot be called.
     pub fn sweep(&self) {
         let answer = self.folder.path().join("sweep.json");
-        aws(&["lambda", "invoke", "--function-name", "rekindle-e2e-sweep", "--payload", "e30=", &answer.display().to_string()]);
+        aws(&[
+            "lambda",
+            "invoke",
+            "--function-name",
+            "rekindle-e2e-sweep",
+            "--payload",
+            "e30=",
+            &answer.display().to_string(),
+        ]);
     }
 
     /// Makes the register believe that nothing was heard of the instances of a run for an hour: nobody waits that long
@@ -239,9 +301,14 @@ impl World {
         let table = self.deployment.output("TableName");
         let wanted = json!({":run": {"S": format!("#{run_id}#")}, ":job": {"S": "JOB#"}}).to_string();
         let found = aws(&[
-            "dynamodb", "scan", "--table-name", table,
-            "--filter-expression", "contains(sk, :run) AND begins_with(sk, :job)",
-            "--expression-attribute-values", &wanted,
+            "dynamodb",
+            "scan",
+            "--table-name",
+            table,
+            "--filter-expression",
+            "contains(sk, :run) AND begins_with(sk, :job)",
+            "--expression-attribute-values",
+            &wanted,
         ]);
         for item in found["Items"].as_array().into_iter().flatten() {
             let key = json!({"pk": item["pk"], "sk": item["sk"]}).to_string();
@@ -251,9 +318,16 @@ impl World {
                 .collect();
             let sets: Vec<String> = times.iter().map(|name| format!("{name} = :past")).collect();
             aws(&[
-                "dynamodb", "update-item", "--table-name", table, "--key", &key,
-                "--update-expression", &format!("SET {}", sets.join(", ")),
-                "--expression-attribute-values", &json!({":past": {"S": past}}).to_string(),
+                "dynamodb",
+                "update-item",
+                "--table-name",
+                table,
+                "--key",
+                &key,
+                "--update-expression",
+                &format!("SET {}", sets.join(", ")),
+                "--expression-attribute-values",
+                &json!({":past": {"S": past}}).to_string(),
             ]);
         }
     }

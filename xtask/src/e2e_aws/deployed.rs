@@ -10,8 +10,9 @@ use crate::package::{self, Architectures};
 use crate::repository::Repository;
 use crate::speech;
 
-/// The package of the tests.
-const TESTS: &str = "package(rekindle-end-to-end-aws-tests)";
+/// The tests, and the one that looks at what the others made functions do.
+const TESTS: &str = "package(rekindle-end-to-end-aws-tests) and not test(/^policies::/)";
+const AFTER_ALL: &str = "package(rekindle-end-to-end-aws-tests) and test(/^policies::/)";
 
 /// How they run.
 const CONFIGURATION: &str = "xtask/nextest/deployed.toml";
@@ -28,10 +29,14 @@ pub(super) fn test(repository: &Repository, tests: &Tests<'_>) -> Result<(), Tas
     package::make_all(repository, Architectures::of_this_machine(), Profile::Dev)?;
     let emulators = Emulators::start(repository, WISHES)?;
     let outputs = deploy_to(repository, &emulators)?;
-    let agent = package::folder(repository, Architecture::of_this_machine()).join("agent").join("rekindle-agent");
+    let agent =
+        package::folder(repository, Architecture::of_this_machine()).join("agent").join("rekindle-agent");
     let variables = variables(&emulators, &outputs, &agent);
     let configuration = repository.top().join(CONFIGURATION).display().to_string();
-    tests.run(&emulators, TESTS, Some(&configuration), &variables).inspect_err(|_| {
+    let run = |tests_to_run| tests.run(&emulators, tests_to_run, Some(&configuration), &variables);
+    // A choice of tests does not make every function do all that it may.
+    let all = if tests.words.is_empty() { run(TESTS).and_then(|()| run(AFTER_ALL)) } else { run(TESTS) };
+    all.inspect_err(|_| {
         let aws = Aws::of_emulators(repository, &emulators);
         if let Err(error) = logs::show(&aws, STACK) {
             speech::progress(&format!("The logs of the functions cannot be shown: {error}."));

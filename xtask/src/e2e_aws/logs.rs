@@ -27,7 +27,10 @@ fn show_executions(aws: &Aws<'_>, machine: &str) -> Result<(), TaskError> {
         for event in history["events"].as_array().into_iter().flatten() {
             let details = event.as_object().into_iter().flatten().map(|(_, details)| details);
             for details in details.filter(|details| details["error"].is_string()) {
-                speech::progress(&format!("{execution}: {}: {}: {}", event["type"], details["error"], details["cause"]));
+                speech::progress(&format!(
+                    "{execution}: {}: {}: {}",
+                    event["type"], details["error"], details["cause"]
+                ));
             }
         }
     }

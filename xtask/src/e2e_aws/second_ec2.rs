@@ -61,8 +61,14 @@ fn second_template(aws: &Aws<'_>, first_ec2: &str, id: &str) -> Result<Value, Ta
         data.remove("BlockDeviceMappings"); // This EC2 wants a size, where AWS takes the image's.
     }
     let data = data.to_string();
-    let made =
-        aws.ask(&["ec2", "create-launch-template", "--launch-template-name", id, "--launch-template-data", &data])?;
+    let made = aws.ask(&[
+        "ec2",
+        "create-launch-template",
+        "--launch-template-name",
+        id,
+        "--launch-template-data",
+        &data,
+    ])?;
     Ok(serde_json::json!({"id": made["LaunchTemplate"]["LaunchTemplateId"], "version": "1"}))
 }
 
@@ -71,6 +77,13 @@ fn tell(aws: &Aws<'_>, function: &Value, launch: &str) -> Result<(), TaskError> 
     variables[LAUNCH] = launch.into();
     let name = function["FunctionName"].as_str().unwrap_or_default();
     let environment = serde_json::json!({ "Variables": variables }).to_string();
-    aws.ask(&["lambda", "update-function-configuration", "--function-name", name, "--environment", &environment])?;
+    aws.ask(&[
+        "lambda",
+        "update-function-configuration",
+        "--function-name",
+        name,
+        "--environment",
+        &environment,
+    ])?;
     Ok(())
 }

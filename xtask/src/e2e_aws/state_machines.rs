@@ -29,8 +29,9 @@ fn translate(aws: &Aws<'_>, machine: &str) -> Result<(), TaskError> {
     let named = ["--state-machine-arn", machine];
     let described = aws.ask(&[&["stepfunctions", "describe-state-machine"][..], &named].concat())?;
     let definition = described["definition"].as_str().unwrap_or_default();
-    let mut translated: Value = serde_json::from_str(&without_aliases(definition))
-        .map_err(|error| TaskError::CheckFailed(format!("the definition of {machine} cannot be read: {error}")))?;
+    let mut translated: Value = serde_json::from_str(&without_aliases(definition)).map_err(|error| {
+        TaskError::CheckFailed(format!("the definition of {machine} cannot be read: {error}"))
+    })?;
     make_inline(&mut translated);
     let definition = translated.to_string();
     let given = ["--definition", &definition];
@@ -66,12 +67,16 @@ mod tests {
     #[test]
     fn a_state_machine_is_started_by_its_name() {
         let definition = r#"{"StateMachineArn":"arn:aws:states:r:1:stateMachine:a-b:live"}"#;
-        assert_eq!(without_aliases(definition), r#"{"StateMachineArn":"arn:aws:states:r:1:stateMachine:a-b"}"#);
+        assert_eq!(
+            without_aliases(definition),
+            r#"{"StateMachineArn":"arn:aws:states:r:1:stateMachine:a-b"}"#
+        );
     }
 
     #[test]
     fn a_distributed_map_within_an_inline_one_is_found() {
-        let inner = |mode: Value| json!({"Inner": {"Type": "Map", "ItemProcessor": {"ProcessorConfig": mode}}});
+        let inner =
+            |mode: Value| json!({"Inner": {"Type": "Map", "ItemProcessor": {"ProcessorConfig": mode}}});
         let outer = |inner: Value| {
             let processor = json!({"ProcessorConfig": {"Mode": "INLINE"}, "States": inner});
             json!({"States": {"Outer": {"Type": "Map", "ItemProcessor": processor}}})

@@ -69,7 +69,14 @@ fn an_execution_that_is_stopped_from_outside_is_cleaned_up_by_the_sweep() {
     world.machines.hang();
     world.back_up();
     let execution = world.refresh_with_a_builder();
-    aws(&["stepfunctions", "stop-execution", "--execution-arn", &execution, "--cause", "an operator's mistake"]);
+    aws(&[
+        "stepfunctions",
+        "stop-execution",
+        "--execution-arn",
+        &execution,
+        "--cause",
+        "an operator's mistake",
+    ]);
     let run_id = executions::run_of(&execution);
     let run = eventually("the report that the stopped run owes", || {
         world.sweep();

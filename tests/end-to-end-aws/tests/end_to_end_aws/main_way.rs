@@ -31,12 +31,15 @@ fn a_backup_becomes_a_proven_image_and_a_disaster_is_recovered_from_it() {
     let expected = rows(world.customer.production().root());
     let run_id = world.declare_disaster();
     let run = world.ended(&run_id);
-    assert_eq!(run["run"]["outcome"], "recovered", "{run}");
+    assert_eq!(run["run"]["outcome"], "Recovered", "{run}");
     let report = world.report(&run_id);
-    let replica = &report["recovery"]["replicas"][0];
+    let replica = &report["recovery"]["services"][0]["replicas"][0];
     assert_eq!(replica["ssh_key_name"], SSH_KEY_NAME, "{report}");
     assert!(!replica["hostname"].as_str().unwrap().is_empty(), "{report}");
     assert!(!replica["ip_address"].as_str().unwrap().is_empty(), "{report}");
+
+    let kept = world.kept_reports(&run_id);
+    assert!(kept.iter().any(|key| key.ends_with(".json")) && kept.iter().any(|key| key.ends_with(".html")), "{kept:?}");
 
     let instance = replica["instance_id"].as_str().unwrap();
     let disk = world.machines.disk(instance).expect("the replica does not run");

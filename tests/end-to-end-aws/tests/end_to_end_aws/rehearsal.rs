@@ -34,7 +34,7 @@ fn a_rehearsal_fires_and_leaves_nothing() {
     assert_eq!(ended["status"], "SUCCEEDED", "{ended}");
     let run_id = executions::run_of(&execution);
     let run = world.ended(run_id);
-    assert_eq!(run["run"]["outcome"], "recovered", "{run}");
+    assert_eq!(run["run"]["outcome"], "Recovered", "{run}");
     world.wait_until_nothing_runs();
     assert!(world.left_of_run(run_id).is_empty());
 }

@@ -1,0 +1,157 @@
+//! What comes from outside is refused by name, and changes nothing.
+
+use aws_credential_types::Credentials;
+use rekindle_end_to_end_aws_tests::command_line::aws;
+use rekindle_end_to_end_aws_tests::http_api::HttpApi;
+use rekindle_end_to_end_aws_tests::machines::session;
+use rekindle_end_to_end_aws_tests::world::World;
+use serde_json::{Value, json};
+
+const AGENT_ROUTES: [(&str, &str); 4] = [
+    ("POST", "/v1/hello"),
+    ("GET", "/v1/job"),
+    ("POST", "/v1/jobs/verify/heartbeat"),
+    ("POST", "/v1/jobs/verify/outcome"),
+];
+
+/// Method and path of every operation of the operator API, with something in the place of each name.
+fn operator_routes() -> Vec<(String, String)> {
+    let document: Value = serde_json::from_str(include_str!("../../../../infra/openapi.json")).unwrap();
+    let paths = document["paths"].as_object().unwrap();
+    let operations = paths.iter().flat_map(|(path, operations)| {
+        let filled: Vec<&str> =
+            path.split('/').map(|part| if part.starts_with('{') { "acme" } else { part }).collect();
+        let path = filled.join("/");
+        let methods = operations.as_object().unwrap().keys();
+        methods.map(move |method| (method.to_uppercase(), path.clone())).collect::<Vec<_>>()
+    });
+    operations.collect()
+}
+
+#[test]
+#[ignore = "needs the emulators"]
+fn unsigned_and_foreign_callers_are_refused_at_every_route() {
+    let world = World::new("strangers");
+    let foreign =
+        Credentials::new("AKIAFOREIGN000000000", "not a secret of this account", None, None, "a stranger");
+    for credentials in [None, Some(foreign)] {
+        let operator = HttpApi { credentials: credentials.clone(), ..world.operator() };
+        let routes = operator_routes();
+        assert!(routes.len() > 15, "{routes:?}");
+        for (method, path) in routes {
+            let answer = operator.ask_once(&method, &path, Vec::new());
+            assert_eq!(answer.status, 403, "{method} {path}: {}", answer.body);
+        }
+        let agent = HttpApi { credentials: credentials.clone(), ..world.agent_api(None) };
+        for (method, path) in AGENT_ROUTES {
+            let answer = agent.ask_once(method, path, Vec::new());
+            assert_eq!(answer.status, 403, "{method} {path}: {}", answer.body);
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs the emulators"]
+fn a_body_of_ten_megabytes_is_refused() {
+    let world = World::new("large");
+    let answer = world.operator().ask_once("POST", "/v1/services", vec![b' '; 10 * 1024 * 1024]);
+    assert_eq!(answer.status, 413, "{}", answer.body);
+}
+
+#[test]
+#[ignore = "needs the emulators"]
+fn an_instance_that_belongs_to_no_run_gets_and_reports_nothing() {
+    let world = World::new("unbound");
+    let role = world.deployment.output("InstanceRoleArn");
+    let agent = world.agent_api(Some(&session(role, "i-0123456789abcdef0")));
+    let answer = agent.ask("GET", "/v1/job", None);
+    assert_eq!(
+        (answer.status, answer.body["code"].as_str()),
+        (403, Some("unbound-instance")),
+        "{}",
+        answer.body
+    );
+    let outcome = json!({"outcome": "Failed", "error": "Agent.Failed", "cause": "invented"});
+    let answer = agent.ask("POST", "/v1/jobs/verify/outcome", Some(&outcome));
+    assert!((400..500).contains(&answer.status), "{} {}", answer.status, answer.body);
+}
+
+#[test]
+#[ignore = "needs the emulators"]
+fn results_that_are_replayed_or_of_somebody_else_change_nothing() {
+    let world = World::new("replayed");
+    world.onboard();
+    world.back_up();
+    let image = world.image_number(1);
+    let run_id = image["run_id"].as_str().unwrap();
+    let before = world.ended(run_id);
+    let own = world.machines.described().into_iter().find(|instance| instance.run == run_id).unwrap();
+    let role = world.deployment.output("InstanceRoleArn");
+    let outcome = json!({"outcome": "Failed", "error": "Agent.Failed", "cause": "replayed"});
+
+    for instance in [own.instance_id.as_str(), "i-0123456789abcdef0"] {
+        let agent = world.agent_api(Some(&session(role, instance)));
+        for step in ["transfer-and-restore", "verify", "seal", "start-instance"] {
+            let path = format!("/v1/jobs/{step}/outcome");
+            let answer = agent.ask("POST", &path, Some(&outcome));
+            assert!(answer.status < 500, "{} {}", answer.status, answer.body);
+        }
+    }
+    let after = world.ended(run_id);
+    assert_eq!(after["steps"], before["steps"]);
+    assert_eq!(after["run"]["outcome"], before["run"]["outcome"]);
+    assert_eq!(world.images().len(), 1);
+}
+
+#[test]
+#[ignore = "needs the emulators"]
+fn events_that_are_malformed_or_of_another_bucket_start_nothing() {
+    let world = World::new("events");
+    world.onboard();
+    let bucket = world.deployment.output("ControlBucketName");
+    let key = format!(
+        "customers/acme/services/events/machines/database/sets/{}/set.json",
+        "01J00000000000000000000000"
+    );
+    let before = world.refreshes().len();
+    for event in [json!({}), json!([]), event("somebody-elses-bucket", &key)] {
+        let error = world.wake(&event).expect_err("it was taken");
+        assert_eq!(error["errorType"], "Step.InputInvalid", "{error}");
+    }
+    let ignored = world.wake(&event(bucket, "../set.json")).unwrap();
+    assert!(ignored["run_id"].is_null(), "{ignored}");
+    assert_eq!(world.refreshes().len(), before);
+}
+
+#[test]
+#[ignore = "needs the emulators"]
+fn an_event_that_comes_three_times_refreshes_once() {
+    let world = World::new("doubled");
+    world.onboard();
+    let backup = world.back_up();
+    world.image_number(1);
+    world.wait_until_nothing_runs();
+    let before = world.refreshes().len();
+    let event = event(world.deployment.output("ControlBucketName"), &world.set_description_key(&backup));
+    let run_ids: Vec<Value> = (0..3).map(|_| world.wake(&event).unwrap()["run_id"].clone()).collect();
+    assert!(run_ids[0].is_string() && run_ids.iter().all(|run_id| *run_id == run_ids[0]), "{run_ids:?}");
+    assert_eq!(world.refreshes().len(), before + 1);
+    world.ended(run_ids[0].as_str().unwrap());
+    assert_eq!(world.images().len(), 1);
+    let builders = aws(&[
+        "ec2",
+        "describe-instances",
+        "--filters",
+        "Name=tag:rekindle:machine,Values=acme/doubled/database",
+    ]);
+    assert_eq!(builders["Reservations"].as_array().unwrap().len(), 1, "{builders}");
+}
+
+fn event(bucket: &str, key: &str) -> Value {
+    json!({
+        "source": "aws.s3",
+        "detail-type": "Object Created",
+        "time": "2026-11-22T12:00:00Z",
+        "detail": {"bucket": {"name": bucket}, "object": {"key": key, "sequencer": "00", "version-id": "again"}},
+    })
+}
