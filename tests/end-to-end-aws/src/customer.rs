@@ -32,18 +32,18 @@ pub struct Wishes {
     pub service: &'static str,
     /// Instance types, the best one first.
     pub instance_types: Vec<&'static str>,
-    /// What instances ask the restored database; production asks [`PROBE`].
-    pub instance_probe: &'static str,
+    /// What the database is asked when it is backed up, and again when it was restored.
+    pub probe: &'static str,
 }
 
 impl Wishes {
     /// An ordinary service of this name.
     pub fn ordinary(service: &'static str) -> Self {
-        Self { service, instance_types: vec!["t3.medium", "m5.large"], instance_probe: PROBE }
+        Self { service, instance_types: vec!["t3.medium", "m5.large"], probe: PROBE }
     }
 }
 
-/// What production asks its database when it is backed up.
+/// A probe with the same answer as long as nobody writes.
 pub const PROBE: &str = "SELECT count(*), sum(amount) FROM orders";
 
 /// One customer with one machine.
@@ -134,8 +134,7 @@ impl Customer {
     /// # Panics
     /// When the disk cannot be written.
     pub fn configure(&self, disk: &Path, deployment: &Deployment, instance: bool) {
-        let probe = if instance { self.wishes.instance_probe } else { PROBE };
-        let text = configuration(&self.machine, disk, deployment, instance, probe);
+        let text = configuration(&self.machine, disk, deployment, instance, self.wishes.probe);
         write(&Places::under(disk).configuration(), text.as_bytes());
     }
 

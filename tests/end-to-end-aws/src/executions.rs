@@ -35,6 +35,15 @@ pub fn describe(execution_arn: &str) -> Value {
     aws(&["stepfunctions", "describe-execution", "--execution-arn", execution_arn])
 }
 
+/// What an execution was started with.
+///
+/// # Panics
+/// When that is not JSON.
+pub fn input(execution_arn: &str) -> Value {
+    let description = describe(execution_arn);
+    serde_json::from_str(description["input"].as_str().expect("an execution has an input")).unwrap()
+}
+
 /// Waits until an execution has ended, and describes it.
 pub fn ended(execution_arn: &str) -> Value {
     eventually(&format!("the end of {execution_arn}"), || {

@@ -9,7 +9,9 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stderr,
-    reason = "test support: what cannot be done ends the test, with the place where it happened"
+    clippy::disallowed_methods,
+    reason = "test support: what cannot be done ends the test, with the place where it happened; it has threads of \
+              its own, which may sleep"
 )]
 
 pub mod command_line;
@@ -18,5 +20,6 @@ pub mod deployment;
 pub mod executions;
 pub mod http_api;
 pub mod machines;
+pub mod metadata;
 pub mod patience;
 pub mod world;

@@ -18,6 +18,7 @@ use serde_json::Value;
 use crate::command_line::{aws, try_aws};
 use crate::customer::{Customer, agent};
 use crate::deployment::Deployment;
+use crate::metadata;
 
 const PAUSE: Duration = Duration::from_millis(700);
 const RUN_TAG: &str = "rekindle:run";
@@ -62,6 +63,8 @@ pub struct Described {
     pub image_id: String,
     /// Its run.
     pub run: String,
+    /// The key pair that it was started with.
+    pub key_name: Option<String>,
 }
 
 impl Machines {
@@ -173,9 +176,13 @@ impl Shared {
         let agent = Command::new(agent())
             .arg("--root")
             .arg(&disk)
-            .arg("run")
+            .args(["run", "--login-user", "root"])
             .envs(session(self.deployment.output("InstanceRoleArn"), &instance.instance_id))
-            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env_remove("AWS_EC2_METADATA_DISABLED")
+            .env(
+                "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+                metadata::serve(&instance.instance_id, instance.key_name.clone()),
+            )
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()
@@ -230,6 +237,7 @@ fn described(machine: &str) -> Vec<Described> {
             state: text(&instance["State"]["Name"]),
             image_id: text(&instance["ImageId"]),
             run: tag(instance, RUN_TAG).unwrap_or_default(),
+            key_name: instance["KeyName"].as_str().map(str::to_owned),
         })
         .collect()
 }

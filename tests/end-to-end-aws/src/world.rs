@@ -153,7 +153,7 @@ impl World {
     /// When the API refuses.
     pub fn onboard(&self) -> Value {
         let base_image = self.base_image();
-        let body = json!({"client_token": "onboarding", "service": self.customer.service(&base_image)});
+        let body = json!({"client_token": format!("onboarding-{}", self.customer.machine.service_id), "service": self.customer.service(&base_image)});
         self.operator().ask("POST", "/v1/services", Some(&body)).good()
     }
 
@@ -202,11 +202,9 @@ impl World {
 
     /// The runs of refreshes of this machine, newest first, by their executions.
     pub fn refreshes(&self) -> Vec<String> {
-        let machine = self.customer.machine.to_string();
+        let machine = json!(self.customer.machine);
         let all = executions::all(self.deployment.output("RefreshImageStateMachineArn"));
-        let ours = |execution: &String| {
-            executions::describe(execution)["input"].as_str().is_some_and(|input| input.contains(&machine))
-        };
+        let ours = |execution: &String| executions::input(execution)["machine"] == machine;
         all.into_iter().filter(ours).collect()
     }
 
@@ -261,11 +259,18 @@ impl World {
         answer["run_id"].as_str().unwrap().to_owned()
     }
 
-    /// What Step Functions says of the first refresh of this machine that failed.
+    /// Waits until a refresh of this machine has ended without an image where one was due, and gives what the API says
+    /// of it.
     pub fn failed_refresh(&self) -> Value {
+        let nothing_due = ["NothingToDo", "Coalesced", "BackingOff"];
         eventually("a refresh that fails", || {
-            let refreshes = self.refreshes().into_iter().map(|execution| executions::describe(&execution));
-            refreshes.into_iter().find(|description| description["status"] == "FAILED")
+            let runs = self.refreshes().into_iter().map(|execution| {
+                self.operator().ask("GET", &format!("/v1/runs/{}", executions::run_of(&execution)), None).body
+            });
+            runs.into_iter().find(|run| {
+                run["run"]["reported"] == true
+                    && run["run"]["outcome"].as_str().is_some_and(|outcome| !nothing_due.contains(&outcome))
+            })
         })
     }
 
@@ -283,15 +288,33 @@ impl World {
     /// When the function cannot be called.
     pub fn sweep(&self) {
         let answer = self.folder.path().join("sweep.json");
-        aws(&[
-            "lambda",
-            "invoke",
-            "--function-name",
-            "rekindle-e2e-sweep",
-            "--payload",
-            "e30=",
-            &answer.display().to_string(),
-        ]);
+        let answer_path = answer.display().to_string();
+        let named =
+            ["lambda", "invoke", "--function-name", "rekindle-e2e-sweep", "--payload", "e30=", &answer_path];
+        aws(&named);
+        eprintln!("the sweep: {}", std::fs::read_to_string(answer).unwrap());
+    }
+
+    /// Sweeps until a run that nobody carries on is reported, and gives what the API says of it.
+    pub fn swept(&self, run_id: &str) -> Value {
+        eventually(&format!("the report that run {run_id} owes"), || {
+            self.sweep();
+            let run = self.run(run_id);
+            (run["run"]["reported"] == true).then_some(run)
+        })
+    }
+
+    /// Waits until a function failed for this machine, and gives the line of its log that says so.
+    pub fn failed_call(&self, function: &str) -> Value {
+        let group = format!("/aws/lambda/rekindle-e2e-{function}");
+        let machine = self.customer.machine.to_string();
+        eventually(&format!("a failure of {function}"), || {
+            let answer = aws(&["logs", "filter-log-events", "--log-group-name", &group]);
+            let events = answer["events"].as_array().into_iter().flatten();
+            let lines = events.filter_map(|event| event["message"].as_str());
+            let mut lines = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            lines.find(|line| line["message"] == "failed" && line["span"]["machine"] == machine.as_str())
+        })
     }
 
     /// Makes the register believe that nothing was heard of the instances of a run for an hour: nobody waits that long

@@ -1,6 +1,7 @@
 //! The whole product on AWS's shape: `cargo xtask e2e-aws`.
 
 #![expect(
+    clippy::print_stdout,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

@@ -39,11 +39,16 @@ fn a_backup_becomes_a_proven_image_and_a_disaster_is_recovered_from_it() {
     assert!(!replica["ip_address"].as_str().unwrap().is_empty(), "{report}");
 
     let kept = world.kept_reports(&run_id);
-    assert!(kept.iter().any(|key| key.ends_with(".json")) && kept.iter().any(|key| key.ends_with(".html")), "{kept:?}");
+    assert!(
+        kept.iter().any(|key| key.ends_with(".json")) && kept.iter().any(|key| key.ends_with(".html")),
+        "{kept:?}"
+    );
 
     let instance = replica["instance_id"].as_str().unwrap();
     let disk = world.machines.disk(instance).expect("the replica does not run");
     assert_eq!(rows(&disk), expected);
+    let authorized = std::fs::read_to_string(disk.join("root/.ssh/authorized_keys")).unwrap();
+    assert!(authorized.contains(&format!(" {SSH_KEY_NAME}\n")), "{authorized}");
 
     world.end_recovery(&run_id);
     world.wait_until_nothing_runs();

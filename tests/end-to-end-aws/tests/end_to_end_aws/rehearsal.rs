@@ -24,11 +24,8 @@ fn a_rehearsal_fires_and_leaves_nothing() {
     let recoveries = world.deployment.output("RecoverStateMachineArn").to_owned();
     let execution = eventually("the rehearsal", || {
         let all = executions::all(&recoveries);
-        all.into_iter().find(|execution| {
-            executions::describe(execution)["input"]
-                .as_str()
-                .is_some_and(|input| input.contains("rehearsed") && input.contains("rehearsal"))
-        })
+        let rehearsed = json!(["rehearsed"]);
+        all.into_iter().find(|execution| executions::input(execution)["services"] == rehearsed)
     });
     let ended = executions::ended(&execution);
     assert_eq!(ended["status"], "SUCCEEDED", "{ended}");
