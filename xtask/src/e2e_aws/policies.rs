@@ -70,7 +70,7 @@ fn widened(policy: &Value) -> Value {
         if is_about_tokens(statement) {
             statement["Resource"] = "*".into();
         }
-        if let Some(condition) = statement["Condition"].as_object_mut() {
+        if let Some(condition) = statement.get_mut("Condition").and_then(Value::as_object_mut) {
             for keys in condition.values_mut().filter_map(Value::as_object_mut) {
                 keys.retain(|key, _| !key.starts_with("kms:EncryptionContext:"));
             }
@@ -138,7 +138,9 @@ fn of_role(role: &Role, roles: &[Role]) -> Option<String> {
 
 fn name_sessions(policy: &mut Value, roles: &[Role]) {
     let statements = policy["Statement"].as_array_mut().into_iter().flatten();
-    for operator in statements.filter_map(|statement| statement["Condition"].as_object_mut()).flatten() {
+    let conditions =
+        statements.filter_map(|statement| statement.get_mut("Condition").and_then(Value::as_object_mut));
+    for operator in conditions.flatten() {
         if let Some(named) = operator.1.get_mut("aws:PrincipalArn") {
             *named = sessions(named, roles);
         }

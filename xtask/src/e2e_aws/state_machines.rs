@@ -46,7 +46,8 @@ fn without_aliases(definition: &str) -> String {
 
 /// Makes every distributed Map of these states an inline one.
 fn make_inline(definition: &mut Value) {
-    for (_, state) in definition["States"].as_object_mut().into_iter().flatten() {
+    let states = definition.get_mut("States").and_then(Value::as_object_mut);
+    for (_, state) in states.into_iter().flatten() {
         let Some(processor) = state.get_mut("ItemProcessor") else { continue };
         make_inline(processor);
         if processor["ProcessorConfig"]["Mode"] == "DISTRIBUTED" {
