@@ -117,8 +117,11 @@ fn another<'n>(pairs: &[(&str, &'n str)], function: &'n str) -> &'n str {
     pairs.iter().find(|(who, _)| *who == function).map_or(function, |(_, other)| *other)
 }
 
+/// What holds for the owner of a role at the customer holds for whoever uses it.
 fn exception(function: &str, action: &str) -> Option<usize> {
-    EXCEPTIONS.iter().position(|(who, what, _)| (*who == "*" || *who == function) && *what == action)
+    let owner = another(&ROLE_OF_ANOTHER, function);
+    let is_meant = |who: &str| who == "*" || who == function || who == owner;
+    EXCEPTIONS.iter().position(|(who, what, _)| is_meant(who) && *what == action)
 }
 
 /// What each function may do, with its own role and with its role at the customer's.
