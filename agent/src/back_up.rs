@@ -1,20 +1,18 @@
 //! `rekindle-agent backup`: takes one backup of a production host.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rekindle_domain::BackupId;
 use rekindle_step::StepError;
-use rekindle_store::{FolderStore, ObjectStore};
+use rekindle_store::ObjectStore;
 
-use crate::aws;
 use crate::backup::{BackupRequest, BackupSummary, KindWish, Remnants, take};
-use crate::buckets::Bucket;
+use crate::buckets::{Bucket, open_configured, open_folder};
 use crate::configuration::AgentConfiguration;
 use crate::error::{failed, file};
 use crate::keys::{Recipient, SigningKey};
 use crate::places::Places;
-use crate::transfer::store_error;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct BackupArguments {
@@ -88,16 +86,8 @@ async fn open_buckets(
     if let (Some(control), Some(data)) = (&arguments.control, &arguments.data) {
         return Ok((open_folder(control)?, open_folder(data)?));
     }
-    let settings = configuration.aws.as_ref().ok_or_else(|| {
-        failed("nobody said where the backup is to go")
-            .next_step("Give --control and --data, or add the table [aws] to agent.toml")
-    })?;
-    let buckets = aws::open_buckets(settings).await?;
+    let buckets = open_configured(configuration, "Give --control and --data").await?;
     Ok((buckets.get(places, Bucket::Control)?, buckets.get(places, Bucket::Data)?))
-}
-
-fn open_folder(folder: &Path) -> Result<OpenBucket, StepError> {
-    Ok(Arc::new(FolderStore::open(folder).map_err(store_error)?))
 }
 
 fn recipients(arguments: &BackupArguments) -> Result<Vec<Recipient>, StepError> {

@@ -1,11 +1,15 @@
 //! The two buckets of the backup store, as this agent reaches them.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use rekindle_step::StepError;
 use rekindle_store::{FolderStore, ObjectStore};
 
+use crate::aws;
+use crate::configuration::AgentConfiguration;
+use crate::error::failed;
 use crate::places::Places;
 use crate::transfer::store_error;
 
@@ -66,4 +70,21 @@ impl Buckets {
             (Self::Opened { data, .. }, Bucket::Data) => Ok(data.clone()),
         }
     }
+}
+
+/// The buckets that agent.toml names; `otherwise` is how a person names them without it.
+pub(crate) async fn open_configured(
+    configuration: &AgentConfiguration,
+    otherwise: &str,
+) -> Result<Buckets, StepError> {
+    let settings = configuration.aws.as_ref().ok_or_else(|| {
+        failed("nobody said where the buckets are")
+            .next_step(format!("{otherwise}, or add the table [aws] to agent.toml"))
+    })?;
+    aws::open_buckets(settings).await
+}
+
+/// A bucket that is a folder.
+pub(crate) fn open_folder(folder: &Path) -> Result<Arc<dyn ObjectStore>, StepError> {
+    Ok(Arc::new(FolderStore::open(folder).map_err(store_error)?))
 }

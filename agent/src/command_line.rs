@@ -18,6 +18,7 @@ use crate::jobs::Instance;
 use crate::keys::{DataIdentity, LONGEST_SIGNATURE_BYTES, SigningKey, TrustedKeys};
 use crate::places::Places;
 use crate::produce::produce;
+use crate::publish_configuration::{PublishConfigurationArguments, publish_configuration};
 use crate::recipe::last_line_of;
 use crate::run::RunArguments;
 use crate::{engine, init, install, logging, run_as};
@@ -28,6 +29,7 @@ Examples:
   rekindle-agent sign recipe.toml --signing-key signing.key
   rekindle-agent backup --signing-key /run/rekindle/secrets/signing.key --recipient age1… \\
       --control /run/rekindle/store/control --data /run/rekindle/store/data --json
+  rekindle-agent publish-configuration service.json --signing-key /run/rekindle/secrets/signing.key
   rekindle-agent install --root /mnt/image --config agent.toml --trusted-keys keys --recipes recipes
   rekindle-agent run
 
@@ -58,6 +60,8 @@ enum Command {
     Produce,
     /// On a production host: take one backup.
     Backup(BackupArguments),
+    /// Sign a configuration of this host's service, and lay it into the control bucket.
+    PublishConfiguration(PublishConfigurationArguments),
     /// Make a signing key, a data identity, or both.
     Keygen {
         /// Where to write the new signing key; its public half goes beside it, with `.pub` added.
@@ -128,7 +132,10 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 fn exit_code_of(name: ErrorName) -> ExitCode {
     ExitCode::from(match name {
         ErrorName::Transient => 3,
-        ErrorName::SignatureInvalid | ErrorName::RecipeUnknown | ErrorName::SetRefused => 4,
+        ErrorName::SignatureInvalid
+        | ErrorName::RecipeUnknown
+        | ErrorName::SetRefused
+        | ErrorName::ConfigurationRefused => 4,
         ErrorName::DiskFull => 5,
         _ => 1,
     })
@@ -149,6 +156,10 @@ fn dispatch(parsed: Arguments, arguments: &[OsString]) -> Result<ExitCode, StepE
         Command::Backup(arguments) => {
             logging::start();
             say(&wait_for(back_up(places, own_program()?, arguments))?)?;
+        }
+        Command::PublishConfiguration(arguments) => {
+            logging::start();
+            say(&wait_for(publish_configuration(places, arguments))?)?;
         }
         Command::Run(_) | Command::Produce if init::is_first_process() => {
             return wait_for(init::run_below(arguments));

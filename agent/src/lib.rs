@@ -27,6 +27,7 @@ mod logging;
 pub mod places;
 pub mod produce;
 pub mod programs;
+pub mod publish_configuration;
 pub mod recipe;
 mod run;
 mod run_as;

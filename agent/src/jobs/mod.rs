@@ -23,6 +23,7 @@ pub use instance::{Instance, KnownOutside};
 pub use progress::Progress;
 pub use serve::{hello, serve};
 pub use update_configuration::admit_document;
+pub(crate) use update_configuration::configuration_keys;
 
 /// Does one job.
 ///

@@ -43,16 +43,32 @@ async fn read_document(
     applied: Option<&AppliedConfiguration>,
 ) -> Result<ConfigurationDocument, StepError> {
     let control = instance.bucket(Bucket::Control)?;
-    let key = parsed_key(&service.configuration_key(revision))?;
-    let signature_key = parsed_key(&format!("{key}.minisig"))?;
-    let bytes = get(control.as_ref(), &key, LONGEST_DOCUMENT_BYTES).await?;
-    let signature = get(control.as_ref(), &signature_key, LONGEST_SIGNATURE_BYTES).await?;
+    let keys = configuration_keys(service, revision)?;
+    let bytes = get(control.as_ref(), &keys.document, LONGEST_DOCUMENT_BYTES).await?;
+    let signature = get(control.as_ref(), &keys.signature, LONGEST_SIGNATURE_BYTES).await?;
     instance.trusted_keys()?.verify(
         &format!("the configuration {}", revision.short()),
         &bytes,
         &signature,
     )?;
     admit_document(&bytes, service, revision, applied)
+}
+
+/// Where a configuration lies in the control bucket.
+pub(crate) struct ConfigurationKeys {
+    /// The document.
+    pub(crate) document: ObjectKey,
+    /// Its signature.
+    pub(crate) signature: ObjectKey,
+}
+
+/// Where this revision of a service's configuration lies.
+pub(crate) fn configuration_keys(
+    service: &ServiceKey,
+    revision: &RevisionId,
+) -> Result<ConfigurationKeys, StepError> {
+    let key = service.configuration_key(revision);
+    Ok(ConfigurationKeys { signature: parsed_key(&format!("{key}.minisig"))?, document: parsed_key(&key)? })
 }
 
 fn parsed_key(text: &str) -> Result<ObjectKey, StepError> {

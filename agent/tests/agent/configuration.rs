@@ -7,7 +7,9 @@ use rekindle_agent::keys::SigningKey;
 use rekindle_agent::state::State;
 use rekindle_domain::configuration::ConfigurationFile;
 use rekindle_domain::job::JobResult;
-use rekindle_domain::{ConfigurationDocument, Digest, JobWork, ObjectKey, RevisionId};
+use rekindle_domain::{
+    ConfigurationDocument, Digest, JobWork, MachineKey, ObjectKey, RevisionId, ServiceKey,
+};
 use rekindle_step::ErrorName;
 
 use crate::world::{World, perform_work};
@@ -77,4 +79,29 @@ async fn an_untrusted_changed_or_missing_configuration_is_refused() {
         world.put("control", &to, &bytes).await;
     }
     assert_eq!(update(&builder, &other).await, Err(ErrorName::ConfigurationRefused));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_publishes_what_an_instance_applies() {
+    let world = World::sqlite();
+    let document = |service: &ServiceKey| {
+        let file =
+            serde_json::json!({ "path": "/etc/orders/shop.conf", "mode": 0o644, "content": "open = true\n" });
+        serde_json::json!({ "schema_version": 1, "service": service, "counter": 1, "files": [file] })
+            .to_string()
+    };
+    let published = world.publish_configuration(&document(&world.machine.service()));
+    assert!(published.status.success(), "{}", String::from_utf8_lossy(&published.stderr));
+    let published: serde_json::Value = serde_json::from_slice(&published.stdout).unwrap();
+    let revision = RevisionId::parse(published["revision"].as_str().unwrap()).unwrap();
+    let builder = world.builder("builder");
+    assert_eq!(update(&builder, &revision).await, Ok(1));
+    let path = builder.places.inside("/etc/orders/shop.conf");
+    assert_eq!(std::fs::read_to_string(path).unwrap(), "open = true\n");
+
+    let foreign = world
+        .publish_configuration(&document(&MachineKey::parse("acme/payroll/database").unwrap().service()));
+    assert_eq!(foreign.status.code(), Some(4));
+    let said = String::from_utf8(foreign.stderr).unwrap();
+    assert!(said.contains("it belongs to another service"), "{said}");
 }

@@ -130,6 +130,22 @@ impl World {
             .unwrap()
     }
 
+    pub fn publish_configuration(&self, document: &str) -> Output {
+        let path = self.folder.path().join("document.json");
+        std::fs::write(&path, document).unwrap();
+        Command::new(AGENT)
+            .arg("--root")
+            .arg(self.production().root())
+            .arg("publish-configuration")
+            .arg(path)
+            .args(["--json", "--signing-key"])
+            .arg(self.signing_key())
+            .arg("--control")
+            .arg(self.folder.path().join("store/control"))
+            .output()
+            .unwrap()
+    }
+
     pub fn backup(&self, kind: &str) -> serde_json::Value {
         let output = self.backup_output(&["--kind", kind]);
         let errors = String::from_utf8_lossy(&output.stderr);

@@ -1,18 +1,18 @@
 //! The imaginary customer of the demo: its keys, its signed recipes and configuration, and the files of its images.
 
-use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use rekindle_agent::builtin_recipes;
 use rekindle_agent::keys::{DataIdentity, SigningKey};
+use rekindle_agent::publish_configuration::publish;
 use rekindle_cloud_local::{BaseImageFile, BaseImageSpec, FileSource};
 use rekindle_domain::configuration::{ConfigurationFile, RevisionId};
 use rekindle_domain::{
-    ApprovalPolicy, ConfigurationDocument, CustomerId, Digest, ImageId, Machine, MachineKey, ObjectKey,
-    Objectives, RecoveryKind, Seconds, Service,
+    ApprovalPolicy, ConfigurationDocument, CustomerId, ImageId, Machine, MachineKey, Objectives,
+    RecoveryKind, Seconds, Service,
 };
 use rekindle_step::StepError;
-use rekindle_store::{FolderStore, ObjectStore};
+use rekindle_store::FolderStore;
 
 use super::engine::{AGENT, orders_service_path};
 use super::options::Engine;
@@ -119,12 +119,7 @@ impl Customer {
         };
         let bytes = serde_json::to_vec_pretty(&document)
             .map_err(|error| StepError::permanent("the configuration cannot be written").because(error))?;
-        let revision = Digest::of(&bytes);
-        let key = document.service.configuration_key(&revision);
-        let signature = self.signing_key.sign(&bytes, "configuration of acme/orders")?;
-        put(control, &format!("{key}.minisig"), signature.into_bytes()).await?;
-        put(control, &key, bytes).await?;
-        Ok(revision)
+        publish(control, &self.signing_key, &document.service, bytes).await
     }
 
     /// The image that production runs on: serves, and has the key that signs backups.
@@ -216,14 +211,4 @@ fn file(path: &str, mode: u32, source: FileSource) -> BaseImageFile {
 
 fn text(path: &str, content: &str) -> BaseImageFile {
     file(path, 0o644, FileSource::Bytes(content.as_bytes().to_vec()))
-}
-
-async fn put(store: &FolderStore, key: &str, bytes: Vec<u8>) -> Result<(), StepError> {
-    let refused = |error| StepError::permanent("the configuration has no place in the store").because(error);
-    let key = ObjectKey::parse(key).map_err(refused)?;
-    store
-        .put(&key, Box::pin(Cursor::new(bytes)))
-        .await
-        .map_err(|error| StepError::permanent("the configuration could not be stored").because(error))?;
-    Ok(())
 }

@@ -125,8 +125,8 @@ impl<'a> Story<'a> {
         let register = site.host.register();
         register.put_customer(customer.customer_id()).await.map_err(StepError::from)?;
         let service = customer.service(site.base_image.clone());
-        register.put_service(&service, None).await.map_err(StepError::from)?;
-        register.publish_configuration(&service.key, revision).await.map_err(StepError::from)?;
+        let version = register.put_service(&service, None).await.map_err(StepError::from)?;
+        register.publish_configuration(&service.key, &revision, version).await.map_err(StepError::from)?;
         watch_store(&site, control).await?;
         let method = if site.cloud.shares_blocks() {
             "reflinks: a start copies nothing"

@@ -44,6 +44,10 @@ impl OperatorApiError {
 
 impl From<RegisterError> for OperatorApiError {
     fn from(error: RegisterError) -> Self {
+        if let RegisterError::VersionMoved { found, .. } = error {
+            let detail = format!("Version {found} is stored. Read it, and decide again.");
+            return Self::new(Code::VersionMoved, detail);
+        }
         let error = StepError::from(error);
         tracing::warn!(error = error.chain(), "the operator API could not use the register");
         if error.name.is_transient() {

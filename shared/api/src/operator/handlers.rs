@@ -10,6 +10,7 @@ use rekindle_domain::{
 };
 use serde::Deserialize;
 
+use super::configurations::{PublicationBody, Published};
 use super::cursor::{List, PageQuery};
 use super::human_tasks::DecisionBody;
 use super::machines::{RefreshBody, Started};
@@ -95,6 +96,15 @@ pub(super) async fn change_service(
     Said(body): Said<ChangeBody>,
 ) -> Answer<ServiceView> {
     json(api.change_service(&service, &body).await)
+}
+
+pub(super) async fn publish_configuration(
+    State(api): Api,
+    Caller(caller): Caller,
+    Named(service): Named<ServiceKey>,
+    Said(body): Said<PublicationBody>,
+) -> Result<(StatusCode, Json<Published>), Problem> {
+    accepted(api.publish_configuration(&caller, &service, &body).await)
 }
 
 pub(super) async fn refresh(

@@ -1,7 +1,9 @@
 //! Machines: their images, and refreshes that a person asks for.
 
+use std::collections::BTreeMap;
+
 use rekindle_cmdb::ClientClaim;
-use rekindle_domain::{Image, MachineKey, RunId};
+use rekindle_domain::{Digest, Image, MachineId, MachineKey, RunId, Service, ServiceKey};
 use rekindle_requests::refresh::start_refresh;
 use serde::{Deserialize, Serialize};
 
@@ -72,6 +74,35 @@ impl OperatorApi {
     ) -> Result<(), OperatorApiError> {
         let started = start_refresh(self.workflow.as_ref(), run_id, machine).await;
         started.map_err(|error| OperatorApiError::workflow(&error))
+    }
+
+    /// Uses the token for one refresh of each machine of a service, which nobody has started yet; or finds those that the
+    /// same request used it for.
+    pub(super) async fn claim_refreshes(
+        &self,
+        caller: &str,
+        token: &ClientToken,
+        request: Digest,
+        service: &Service,
+    ) -> Result<BTreeMap<MachineId, RunId>, OperatorApiError> {
+        let refreshes = service.machines.iter().map(|machine| (machine.machine_id.clone(), RunId::mint()));
+        let refreshes: BTreeMap<MachineId, RunId> = refreshes.collect();
+        let start = serde_json::to_value(&refreshes).map_err(|error| OperatorApiError::internal(&error))?;
+        let claim = ClientClaim { request, run_id: RunId::mint(), start, claimed_at: self.clock.now() };
+        let claim = self.claim(caller, token, &claim).await?;
+        serde_json::from_value(claim.start).map_err(|error| OperatorApiError::internal(&error))
+    }
+
+    /// Starts them, those that run already left out.
+    pub(super) async fn start_refreshes(
+        &self,
+        service: &ServiceKey,
+        refreshes: &BTreeMap<MachineId, RunId>,
+    ) -> Result<(), OperatorApiError> {
+        for (machine_id, run_id) in refreshes {
+            self.start_refresh(run_id, &service.machine(machine_id.clone())).await?;
+        }
+        Ok(())
     }
 
     async fn known_machine(&self, machine: &MachineKey) -> Result<(), OperatorApiError> {

@@ -30,6 +30,7 @@
 
 mod client_token;
 mod code;
+mod configurations;
 mod cursor;
 mod error;
 mod handlers;
@@ -55,6 +56,7 @@ use rekindle_store::ObjectStore;
 
 pub use client_token::ClientToken;
 pub use code::Code;
+pub use configurations::{PublicationBody, Published};
 pub use cursor::{LARGEST_LIMIT, List, PageQuery};
 pub use error::OperatorApiError;
 pub use human_tasks::DecisionBody;

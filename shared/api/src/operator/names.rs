@@ -91,7 +91,11 @@ fn missing_of(service: &Service) -> Vec<String> {
         missing.push(no_base_image(machine));
     }
     if service.configuration.is_none() {
-        missing.push("No configuration is published: images hold what their base image holds.".to_owned());
+        missing.push(
+            "No configuration is published: images hold what their base image holds; \
+             `rekindle-agent publish-configuration` stores one."
+                .to_owned(),
+        );
     }
     missing
 }

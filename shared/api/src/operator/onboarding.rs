@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rekindle_cmdb::{ClientClaim, RegisterError, Versioned};
+use rekindle_cmdb::{RegisterError, Versioned};
 use rekindle_domain::{MachineId, RunId, Service, ServiceKey};
 use serde::{Deserialize, Serialize};
 
@@ -52,17 +52,9 @@ impl OperatorApi {
     pub async fn onboard(&self, caller: &str, body: &OnboardingBody) -> Result<Onboarded, OperatorApiError> {
         let service = body.service.checked(None)?;
         let request = request_digest("POST /v1/services", body)?;
-        let refreshes = service.machines.iter().map(|machine| (machine.machine_id.clone(), RunId::mint()));
-        let refreshes: BTreeMap<MachineId, RunId> = refreshes.collect();
-        let start = serde_json::to_value(&refreshes).map_err(|error| OperatorApiError::internal(&error))?;
-        let claim = ClientClaim { request, run_id: RunId::mint(), start, claimed_at: self.clock.now() };
-        let claim = self.claim(caller, &body.client_token, &claim).await?;
+        let refreshes = self.claim_refreshes(caller, &body.client_token, request, &service).await?;
         self.put_new(&service).await?;
-        let refreshes: BTreeMap<MachineId, RunId> =
-            serde_json::from_value(claim.start).map_err(|error| OperatorApiError::internal(&error))?;
-        for (machine_id, run_id) in &refreshes {
-            self.start_refresh(run_id, &service.key.machine(machine_id.clone())).await?;
-        }
+        self.start_refreshes(&service.key, &refreshes).await?;
         Ok(Onboarded { view: self.service(&service.key).await?, refreshes })
     }
 
@@ -98,13 +90,7 @@ impl OperatorApi {
     ) -> Result<ServiceView, OperatorApiError> {
         let Versioned { value: stored, .. } = self.known_service(key).await?;
         let service = body.service.checked(Some(&stored))?;
-        match self.register.put_service(&service, Some(body.version)).await {
-            Ok(_) => self.service(key).await,
-            Err(RegisterError::VersionMoved { found, .. }) => {
-                let detail = format!("Version {found} is stored. Read it, and decide again.");
-                Err(OperatorApiError::new(Code::VersionMoved, detail))
-            }
-            Err(error) => Err(error.into()),
-        }
+        self.register.put_service(&service, Some(body.version)).await?;
+        self.service(key).await
     }
 }

@@ -38,6 +38,9 @@ pub const OPERATOR_ROUTES: &[Route] = &[
     route("POST", "/v1/services", || post(answer::onboard)),
     route("GET", "/v1/customers/{customer_id}/services/{service_id}", || get(answer::service)),
     route("PUT", "/v1/customers/{customer_id}/services/{service_id}", || put(answer::change_service)),
+    route("POST", "/v1/customers/{customer_id}/services/{service_id}/configurations", || {
+        post(answer::publish_configuration)
+    }),
     route(
         "POST",
         "/v1/customers/{customer_id}/services/{service_id}/machines/{machine_id}/refreshes",

@@ -2,6 +2,7 @@
 //! it is told.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod configurations;
 mod document;
 mod human_tasks;
 mod lists;

@@ -69,7 +69,7 @@ async fn what_is_whole_misses_a_backup_and_a_configuration_only() {
     let onboarded = world.post("/v1/services", whole("one")).await.good();
     assert_eq!(onboarded["missing"].as_array().unwrap().len(), 2, "{}", onboarded["missing"]);
     let host = machine("acme/invoices/database");
-    world.register.publish_configuration(&host.service(), RevisionId::of(b"r")).await.unwrap();
+    world.register.publish_configuration(&host.service(), &RevisionId::of(b"r"), 1).await.unwrap();
     world.add_image(&host, "ami-1", 1, crate::world::ago(10)).await;
     let view = world.get(ONE).await.good();
     assert_eq!(view["missing"], json!([]));
@@ -105,7 +105,7 @@ async fn the_same_service_again_is_the_same_and_another_one_is_refused() {
     assert_eq!(world.post("/v1/services", body("one")).await.good()["refreshes"], first["refreshes"]);
     // Without the token of the first time, by equal content; a configuration that was published since is no difference.
     let host = machine("acme/invoices/database");
-    world.register.publish_configuration(&host.service(), RevisionId::of(b"r")).await.unwrap();
+    world.register.publish_configuration(&host.service(), &RevisionId::of(b"r"), 1).await.unwrap();
     let again = world.post("/v1/services", body("two")).await.good();
     assert_eq!(again["version"], 2);
     let mut other = body("three");
@@ -133,7 +133,7 @@ async fn a_service_is_changed_by_the_version_that_was_read() {
     let world = World::new().await;
     world.post("/v1/services", body("one")).await.good();
     let host = machine("acme/invoices/database");
-    world.register.publish_configuration(&host.service(), RevisionId::of(b"r")).await.unwrap();
+    world.register.publish_configuration(&host.service(), &RevisionId::of(b"r"), 1).await.unwrap();
     let change = |version: u64| json!({ "version": version, "service": whole("")["service"] }).to_string();
     let answer = world.call(ADA, "PUT", ONE, change(1)).await;
     assert_eq!(answer.refusal(), (409, "version-moved".to_owned()));

@@ -10,7 +10,6 @@ use crate::expression::Expression;
 use crate::keys;
 use crate::records::Versioned;
 use crate::register::Register;
-use crate::table::{MOST_TRIES, pause};
 
 const VERSION: &str = "x_version";
 
@@ -55,34 +54,30 @@ impl Register {
         items.into_iter().map(|item| Ok(versioned(item)?.value)).collect()
     }
 
-    /// Makes a configuration revision the current one. Its counter is one above the one before; publishing the current
-    /// one again changes nothing.
+    /// Makes a configuration revision the current one, in the version of the service that was read. Its counter is one
+    /// above the one before; publishing the current one again changes nothing.
     ///
     /// # Errors
-    /// [`RegisterError::Unknown`] when there is no such service.
+    /// [`RegisterError::Unknown`] when there is no such service, and [`RegisterError::VersionMoved`] when another version
+    /// is stored than the one named: a late second try must not undo what somebody else published since.
     pub async fn publish_configuration(
         &self,
         service: &ServiceKey,
-        revision: RevisionId,
+        revision: &RevisionId,
+        replaces: u64,
     ) -> Result<CurrentConfiguration, RegisterError> {
-        for tries in 0..MOST_TRIES {
-            let stored = self.service(service).await?;
-            let Versioned { mut value, version } =
-                stored.ok_or_else(|| RegisterError::Unknown { kind: "service", id: service.to_string() })?;
-            let counter = match &value.configuration {
-                Some(current) if current.revision == revision => return Ok(current.clone()),
-                Some(current) => current.counter + 1,
-                None => 1,
-            };
-            let published = CurrentConfiguration { revision: revision.clone(), counter };
-            value.configuration = Some(published.clone());
-            match self.put_service(&value, Some(version)).await {
-                Ok(_) => return Ok(published),
-                Err(RegisterError::VersionMoved { .. }) => pause(tries).await,
-                Err(error) => return Err(error),
-            }
-        }
-        Err(RegisterError::Contention { doing: "publishing a configuration" })
+        let stored = self.service(service).await?;
+        let Versioned { mut value, .. } =
+            stored.ok_or_else(|| RegisterError::Unknown { kind: "service", id: service.to_string() })?;
+        let counter = match value.configuration {
+            Some(current) if current.revision == *revision => return Ok(current),
+            Some(current) => current.counter + 1,
+            None => 1,
+        };
+        let published = CurrentConfiguration { revision: revision.clone(), counter };
+        value.configuration = Some(published.clone());
+        self.put_service(&value, Some(replaces)).await?;
+        Ok(published)
     }
 }
 

@@ -173,7 +173,7 @@ async fn errors_become_the_names_that_state_machines_match() {
     let fence_lost = register.register_image(&image(&taken.run, "img-3", 3), Fence(9)).await.unwrap_err();
     register.close_run(&taken.run.run_id, None, None, at(1)).await.unwrap();
     let closed = register.register_image(&image(&taken.run, "img-3", 3), fence).await.unwrap_err();
-    let unknown = register.publish_configuration(&machine.service(), revision("1")).await.unwrap_err();
+    let unknown = register.publish_configuration(&machine.service(), &revision("1"), 1).await.unwrap_err();
     let contention = RegisterError::Contention { doing: "changing a run" };
     let unavailable =
         RegisterError::Unavailable { doing: "reading an item", source: "connection refused".into() };

@@ -70,7 +70,8 @@ contract! {
         a_service_is_stored_twice_with_one_effect,
         services_are_listed_for_their_customer_only,
         publishing_counts_up_and_is_a_no_op_for_the_current_revision,
-        concurrent_publications_each_get_a_counter;
+        a_late_publication_does_not_undo_a_newer_one,
+        of_concurrent_publications_one_becomes_current;
     backup_sets:
         a_set_is_recorded_once_and_its_first_status_stays,
         sets_come_in_the_order_of_history,

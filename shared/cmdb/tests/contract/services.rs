@@ -46,31 +46,45 @@ pub async fn services_are_listed_for_their_customer_only(register: Register) {
 
 pub async fn publishing_counts_up_and_is_a_no_op_for_the_current_revision(register: Register) {
     let key = service_key();
-    let error = register.publish_configuration(&key, revision("1")).await.unwrap_err();
+    let error = register.publish_configuration(&key, &revision("1"), 1).await.unwrap_err();
     assert!(matches!(error, RegisterError::Unknown { kind: "service", .. }), "{error:?}");
     register.put_service(&service(key.clone()), None).await.unwrap();
-    for (text, counter) in [("1", 1), ("1", 1), ("2", 2), ("1", 3)] {
-        let current = register.publish_configuration(&key, revision(text)).await.unwrap();
+    // A publication that is sent again names the version that it read the first time.
+    for (text, replaces, counter) in [("1", 1, 1), ("1", 1, 1), ("2", 2, 2), ("1", 3, 3)] {
+        let current = register.publish_configuration(&key, &revision(text), replaces).await.unwrap();
         assert_eq!((current.revision, current.counter), (revision(text), counter));
     }
 }
 
-pub async fn concurrent_publications_each_get_a_counter(register: Register) {
+pub async fn a_late_publication_does_not_undo_a_newer_one(register: Register) {
+    let key = service_key();
+    register.put_service(&service(key.clone()), None).await.unwrap();
+    register.publish_configuration(&key, &revision("1"), 1).await.unwrap();
+    register.publish_configuration(&key, &revision("2"), 2).await.unwrap();
+    let error = register.publish_configuration(&key, &revision("1"), 1).await.unwrap_err();
+    assert!(matches!(error, RegisterError::VersionMoved { expected: 1, found: 3, .. }), "{error:?}");
+    let stored = register.service(&key).await.unwrap().unwrap().value.configuration.unwrap();
+    assert_eq!((stored.revision, stored.counter), (revision("2"), 2));
+}
+
+pub async fn of_concurrent_publications_one_becomes_current(register: Register) {
     let key = service_key();
     register.put_service(&service(key.clone()), None).await.unwrap();
     let tasks: Vec<_> = (0..10)
         .map(|number| {
             let (register, key) = (register.clone(), key.clone());
             tokio::spawn(async move {
-                let published = register.publish_configuration(&key, revision(&number.to_string())).await;
-                published.unwrap().counter
+                register.publish_configuration(&key, &revision(&number.to_string()), 1).await
             })
         })
         .collect();
-    let mut counters = Vec::new();
+    let mut published = Vec::new();
     for task in tasks {
-        counters.push(task.await.unwrap());
+        match task.await.unwrap() {
+            Ok(current) => published.push(current),
+            Err(error) => assert!(matches!(error, RegisterError::VersionMoved { .. }), "{error:?}"),
+        }
     }
-    counters.sort_unstable();
-    assert_eq!(counters, (1..=10).collect::<Vec<u64>>());
+    let stored = register.service(&key).await.unwrap().unwrap();
+    assert_eq!((stored.version, published), (2, vec![stored.value.configuration.unwrap()]));
 }

@@ -225,7 +225,9 @@ impl World {
 
     /// Publishes another configuration of the machine's service.
     pub async fn publish_configuration(&self, service: &ServiceKey, text: &str) {
-        self.register.publish_configuration(service, Digest::of(text.as_bytes())).await.unwrap();
+        let version = self.register.service(service).await.unwrap().unwrap().version;
+        let revision = Digest::of(text.as_bytes());
+        self.register.publish_configuration(service, &revision, version).await.unwrap();
     }
 
     /// Starts a refresh and waits until its execution has ended or died.
