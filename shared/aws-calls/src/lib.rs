@@ -13,6 +13,13 @@ use aws_smithy_types::config_bag::ConfigBag;
 /// The target of the events.
 pub const TARGET: &str = "rekindle::aws_call";
 
+/// Emits one event at DEBUG: that a call is made, or a part of one that takes a permission of its own. IAM knows no
+/// `TransactWriteItems`, but the `PutItem` and `ConditionCheckItem` within (Amazon DynamoDB, "Using IAM with
+/// transactions").
+pub fn tell(service: &str, operation: &str) {
+    tracing::debug!(target: TARGET, service, operation);
+}
+
 /// Emits one event at DEBUG for every call, however often it is retried: `service` (`DynamoDB`) and `operation`
 /// (`PutItem`).
 #[derive(Debug, Clone, Copy, Default)]
@@ -31,7 +38,7 @@ impl Intercept for LogCalls {
         configuration: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         if let Some(call) = configuration.load::<Metadata>() {
-            tracing::debug!(target: TARGET, service = call.service(), operation = call.name());
+            tell(call.service(), call.name());
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 /// Names the `aws` command that `cargo xtask e2e-aws` installed.
-pub const AWS_COMMAND: &str = "REKINDLE_E2E_AWS";
+const AWS_COMMAND: &str = "REKINDLE_E2E_AWS";
 
 /// Runs `aws` with these arguments and gives what it says; JSON null where it says nothing.
 ///

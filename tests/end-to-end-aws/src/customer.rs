@@ -1,7 +1,7 @@
 //! A customer: its keys, the disk of its production host, and the disk that its base image stands for.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
 use rekindle_agent::builtin_recipes;
 use rekindle_agent::keys::{DataIdentity, SigningKey};
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::deployment::Deployment;
 
 /// The real agent, built for AWS.
-pub const AGENT: &str = "REKINDLE_E2E_AGENT";
+const AGENT: &str = "REKINDLE_E2E_AGENT";
 
 /// The program that instances and production hosts run.
 ///
@@ -23,7 +23,7 @@ pub fn agent() -> PathBuf {
 }
 
 /// The customer that the stack serves.
-pub const CUSTOMER_ID: &str = "acme";
+const CUSTOMER_ID: &str = "acme";
 
 /// What may be different from one test to the next.
 #[derive(Debug, Clone)]
@@ -44,7 +44,7 @@ impl Wishes {
 }
 
 /// A probe with the same answer as long as nobody writes.
-pub const PROBE: &str = "SELECT count(*), sum(amount) FROM orders";
+const PROBE: &str = "SELECT count(*), sum(amount) FROM orders";
 
 /// One customer with one machine.
 pub struct Customer {
@@ -103,11 +103,6 @@ impl Customer {
     /// Where production's disk is.
     pub fn production(&self) -> Places {
         Places::under(self.folder.join("production"))
-    }
-
-    /// The folder of this customer.
-    pub fn folder(&self) -> &Path {
-        &self.folder
     }
 
     /// Puts onto a disk what its image brings: keys, recipes, the wrapped identity.
@@ -181,25 +176,47 @@ impl Customer {
     /// # Panics
     /// When it fails.
     pub fn back_up(&self, environment: &[(String, String)]) -> Value {
-        let output = self.try_back_up(environment);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        serde_json::from_slice(&output.stdout).unwrap()
+        self.sign_and_store(&["backup", "--recipient", &self.identity.recipient().text()], environment)
     }
 
-    /// The same, whatever comes of it.
+    /// Lays the first configuration of the service, of one file, into the control bucket: its revision.
     ///
     /// # Panics
-    /// When the agent cannot be started.
-    pub fn try_back_up(&self, environment: &[(String, String)]) -> Output {
-        Command::new(agent())
+    /// When the agent refuses.
+    pub fn publish_configuration(&self, content: &str, environment: &[(String, String)]) -> Value {
+        let file = json!({ "path": CONFIGURED, "mode": 0o644, "content": content });
+        let service = self.machine.service();
+        let document = json!({ "schema_version": 1, "service": service, "counter": 1, "files": [file] });
+        let path = self.folder.join("configuration.json");
+        std::fs::write(&path, document.to_string()).unwrap();
+        let path = path.display().to_string();
+        self.sign_and_store(&["publish-configuration", &path], environment)["revision"].clone()
+    }
+
+    fn sign_and_store(&self, command: &[&str], environment: &[(String, String)]) -> Value {
+        let output = Command::new(agent())
             .arg("--root")
             .arg(self.production().root())
-            .args(["backup", "--json", "--recipient", &self.identity.recipient().text(), "--signing-key"])
+            .args(command)
+            .args(["--json", "--signing-key"])
             .arg(self.folder.join("signing.key"))
             .envs(environment.iter().cloned())
             .output()
-            .unwrap()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
     }
+}
+
+/// The one file of the service's configuration.
+const CONFIGURED: &str = "/etc/orders/shop.conf";
+
+/// What a disk holds of the service's configuration.
+///
+/// # Panics
+/// When it holds none.
+pub fn configured(disk: &Path) -> String {
+    std::fs::read_to_string(Places::under(disk).inside(CONFIGURED)).unwrap()
 }
 
 /// The name under which the cloud knows the customer's public SSH key.
@@ -242,7 +259,7 @@ fn zone() -> String {
 }
 
 /// Where the database is on a disk.
-pub fn database(disk: &Path) -> PathBuf {
+fn database(disk: &Path) -> PathBuf {
     disk.join("srv/orders.db")
 }
 

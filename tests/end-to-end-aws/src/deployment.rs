@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Holds the outputs of the stack as a JSON object: what `cargo xtask deploy --json` prints.
-pub const OUTPUTS: &str = "REKINDLE_E2E_OUTPUTS";
+const OUTPUTS: &str = "REKINDLE_E2E_OUTPUTS";
 
 /// The outputs of the template.
 #[derive(Debug, Clone)]

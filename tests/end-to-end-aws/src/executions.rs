@@ -31,8 +31,13 @@ pub fn run_of(execution_arn: &str) -> &str {
 }
 
 /// Describes an execution.
-pub fn describe(execution_arn: &str) -> Value {
+fn describe(execution_arn: &str) -> Value {
     aws(&["stepfunctions", "describe-execution", "--execution-arn", execution_arn])
+}
+
+/// For example `RUNNING`.
+pub fn status(execution_arn: &str) -> String {
+    describe(execution_arn)["status"].as_str().unwrap_or_default().to_owned()
 }
 
 /// What an execution was started with.

@@ -22,4 +22,5 @@ pub mod http_api;
 pub mod machines;
 pub mod metadata;
 pub mod patience;
+pub mod restored_table;
 pub mod world;

@@ -1,6 +1,5 @@
 //! One customer with its production host, its base image and its machines, on the deployed stack.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use aws_credential_types::Credentials;
@@ -12,7 +11,7 @@ use crate::customer::{Customer, SSH_KEY_NAME, Wishes};
 use crate::deployment::Deployment;
 use crate::executions;
 use crate::http_api::HttpApi;
-use crate::machines::{Machines, session};
+use crate::machines::{Described, Machines, session};
 use crate::patience::eventually;
 
 /// Everything that a test needs.
@@ -123,26 +122,19 @@ impl World {
         HttpApi { url: self.deployment.output("AgentApiUrl").to_owned(), credentials }
     }
 
-    /// Gives an event to the function that refreshes are woken by: its answer, or its error.
+    /// Calls a function: its answer, or its error.
     ///
     /// # Errors
     /// What the function answered as its error.
     ///
     /// # Panics
     /// When the function cannot be called.
-    pub fn wake(&self, event: &Value) -> Result<Value, Value> {
+    pub fn call(&self, function: &str, event: &Value) -> Result<Value, Value> {
         let (asked, said) = (self.folder.path().join("event.json"), self.folder.path().join("answer.json"));
         std::fs::write(&asked, event.to_string()).unwrap();
+        let name = format!("rekindle-e2e-{function}");
         let (payload, answer) = (format!("fileb://{}", asked.display()), said.display().to_string());
-        let called = aws(&[
-            "lambda",
-            "invoke",
-            "--function-name",
-            "rekindle-e2e-wake",
-            "--payload",
-            &payload,
-            &answer,
-        ]);
+        let called = aws(&["lambda", "invoke", "--function-name", &name, "--payload", &payload, &answer]);
         let answer: Value = serde_json::from_slice(&std::fs::read(&said).unwrap()).unwrap();
         if called["FunctionError"].is_string() { Err(answer) } else { Ok(answer) }
     }
@@ -153,7 +145,8 @@ impl World {
     /// When the API refuses.
     pub fn onboard(&self) -> Value {
         let base_image = self.base_image();
-        let body = json!({"client_token": format!("onboarding-{}", self.customer.machine.service_id), "service": self.customer.service(&base_image)});
+        let client_token = format!("onboarding-{}", self.customer.machine.service_id);
+        let body = json!({"client_token": client_token, "service": self.customer.service(&base_image)});
         self.operator().ask("POST", "/v1/services", Some(&body)).good()
     }
 
@@ -162,7 +155,25 @@ impl World {
     /// # Panics
     /// When the backup fails.
     pub fn back_up(&self) -> Value {
-        self.customer.back_up(&session(self.deployment.output("BackupRoleArn"), "production"))
+        self.customer.back_up(&self.production_session())
+    }
+
+    /// Publishes a configuration of one file: stored with the backup role, made current through the operator API.
+    ///
+    /// # Panics
+    /// When one of them refuses.
+    pub fn publish_configuration(&self, content: &str) -> Value {
+        let revision = self.customer.publish_configuration(content, &self.production_session());
+        let machine = &self.customer.machine;
+        let service = format!("/v1/customers/{}/services/{}", machine.customer_id, machine.service_id);
+        let version = self.operator().ask("GET", &service, None).good()["version"].clone();
+        let body = json!({"client_token": "configuration-1", "version": version, "revision": revision});
+        self.operator().ask("POST", &format!("{service}/configurations"), Some(&body)).good();
+        revision
+    }
+
+    fn production_session(&self) -> Vec<(String, String)> {
+        session(self.deployment.output("BackupRoleArn"), "production")
     }
 
     /// What the register knows of the machine's images, newest first.
@@ -187,17 +198,15 @@ impl World {
         })
     }
 
-    /// Waits until a run is Ended and reported, and gives what the API says of it.
+    /// Waits until a run is reported, and gives what the API says of it.
     pub fn ended(&self, run_id: &str) -> Value {
-        let path = format!("/v1/runs/{run_id}");
-        eventually(&format!("the end of run {run_id}"), || {
-            let answer = self.operator().ask("GET", &path, None);
-            if answer.status == 404 {
-                return None; // Its first step has not begun.
-            }
-            let run = answer.good();
-            (run["run"]["reported"] == true).then_some(run)
-        })
+        eventually(&format!("the report of run {run_id}"), || self.reported(run_id))
+    }
+
+    /// What the API says of a run that is reported; nothing while it is not, or its first step has not begun.
+    fn reported(&self, run_id: &str) -> Option<Value> {
+        let answer = self.operator().ask("GET", &format!("/v1/runs/{run_id}"), None);
+        (answer.status != 404).then(|| answer.good()).filter(|run| run["run"]["reported"] == true)
     }
 
     /// The runs of refreshes of this machine, newest first, by their executions.
@@ -208,28 +217,12 @@ impl World {
         all.into_iter().filter(ours).collect()
     }
 
-    /// Instances of this customer that exist.
-    pub fn live_instances(&self) -> Vec<String> {
-        let described = self.machines.described().into_iter();
-        let live = described.filter(|instance| instance.state != "terminated");
-        live.map(|instance| instance.instance_id).collect()
-    }
-
-    /// A folder for a test's own files.
-    pub fn folder(&self) -> PathBuf {
-        self.folder.path().to_owned()
-    }
-}
-
-impl World {
     /// Waits until no instance of this machine exists.
     pub fn wait_until_nothing_runs(&self) {
-        eventually("the end of all instances", || self.live_instances().is_empty().then_some(()));
-    }
-
-    /// What the API says of a run.
-    pub fn run(&self, run_id: &str) -> Value {
-        self.operator().ask("GET", &format!("/v1/runs/{run_id}"), None).good()
+        let is_gone = |instance: &Described| instance.state == "terminated";
+        eventually("the end of all instances", || {
+            self.machines.described().iter().all(is_gone).then_some(())
+        });
     }
 
     /// The report of a run.
@@ -264,13 +257,9 @@ impl World {
     pub fn failed_refresh(&self) -> Value {
         let nothing_due = ["NothingToDo", "Coalesced", "BackingOff"];
         eventually("a refresh that fails", || {
-            let runs = self.refreshes().into_iter().map(|execution| {
-                self.operator().ask("GET", &format!("/v1/runs/{}", executions::run_of(&execution)), None).body
-            });
-            runs.into_iter().find(|run| {
-                run["run"]["reported"] == true
-                    && run["run"]["outcome"].as_str().is_some_and(|outcome| !nothing_due.contains(&outcome))
-            })
+            let refreshes = self.refreshes().into_iter();
+            let mut runs = refreshes.filter_map(|execution| self.reported(executions::run_of(&execution)));
+            runs.find(|run| !nothing_due.iter().any(|outcome| run["run"]["outcome"] == *outcome))
         })
     }
 
@@ -284,23 +273,19 @@ impl World {
 
     /// Calls the sweep now, instead of waiting for its schedule.
     ///
-    /// # Panics
-    /// When the function cannot be called.
-    pub fn sweep(&self) {
-        let answer = self.folder.path().join("sweep.json");
-        let answer_path = answer.display().to_string();
-        let named =
-            ["lambda", "invoke", "--function-name", "rekindle-e2e-sweep", "--payload", "e30=", &answer_path];
-        aws(&named);
-        eprintln!("the sweep: {}", std::fs::read_to_string(answer).unwrap());
+    /// # Errors
+    /// What could not be done.
+    pub fn sweep(&self) -> Result<Value, Value> {
+        let swept = self.call("sweep", &json!({}));
+        eprintln!("the sweep: {swept:?}");
+        swept
     }
 
     /// Sweeps until a run that nobody carries on is reported, and gives what the API says of it.
     pub fn swept(&self, run_id: &str) -> Value {
         eventually(&format!("the report that run {run_id} owes"), || {
-            self.sweep();
-            let run = self.run(run_id);
-            (run["run"]["reported"] == true).then_some(run)
+            self.sweep().unwrap();
+            self.reported(run_id)
         })
     }
 
@@ -361,12 +346,28 @@ impl World {
         self.operator().ask("POST", &path, Some(&json!({"confirm": run_id}))).good();
     }
 
-    /// What carries the run's tag.
+    /// What exists with the run's tag: instances, images, snapshots, volumes and network interfaces.
     pub fn left_of_run(&self, run_id: &str) -> Vec<String> {
         let filter = format!("Name=tag:rekindle:run,Values={run_id}");
-        let answer = aws(&["ec2", "describe-images", "--owners", "self", "--filters", &filter]);
-        let images = answer["Images"].as_array().cloned().unwrap_or_default();
-        images.iter().map(|image| image["ImageId"].to_string()).collect()
+        let kinds = [
+            ("describe-images", "Images[].ImageId"),
+            ("describe-snapshots", "Snapshots[].SnapshotId"),
+            ("describe-volumes", "Volumes[].VolumeId"),
+            ("describe-network-interfaces", "NetworkInterfaces[].NetworkInterfaceId"),
+            ("describe-instances", "Reservations[].Instances[?State.Name != 'terminated'][].InstanceId"),
+        ];
+        let found =
+            kinds.map(|(describe, ids)| aws(&["ec2", describe, "--filters", &filter, "--query", ids]));
+        let ids = found.iter().flat_map(|ids| ids.as_array().expect("a list of ids"));
+        ids.map(|id| id.as_str().expect("an id").to_owned()).collect()
+    }
+
+    /// An image and its snapshots.
+    pub fn parts_of_image(&self, image_id: &str) -> Vec<String> {
+        let query = "Images[].BlockDeviceMappings[].Ebs.SnapshotId";
+        let snapshots = aws(&["ec2", "describe-images", "--image-ids", image_id, "--query", query]);
+        let snapshots = snapshots.as_array().expect("a list of ids").iter().filter_map(Value::as_str);
+        std::iter::once(image_id).chain(snapshots).map(str::to_owned).collect()
     }
 
     /// The key of a backup's description.

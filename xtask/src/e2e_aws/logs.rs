@@ -58,14 +58,14 @@ fn show_warnings(aws: &Aws<'_>, stack: &str) -> Result<(), TaskError> {
 }
 
 /// The log groups of a stack's functions.
-pub(super) fn groups(aws: &Aws<'_>, stack: &str) -> Result<Vec<String>, TaskError> {
+fn groups(aws: &Aws<'_>, stack: &str) -> Result<Vec<String>, TaskError> {
     let prefix = format!("/aws/lambda/{stack}-");
     let answer = aws.ask(&["logs", "describe-log-groups", "--log-group-name-prefix", &prefix])?;
     Ok(texts(&answer["logGroups"], "logGroupName"))
 }
 
 /// All lines of a log group.
-pub(super) fn lines(aws: &Aws<'_>, group: &str) -> Result<Vec<String>, TaskError> {
+fn lines(aws: &Aws<'_>, group: &str) -> Result<Vec<String>, TaskError> {
     let answer = aws.ask(&["logs", "filter-log-events", "--log-group-name", group])?;
     Ok(texts(&answer["events"], "message").iter().map(|line| line.trim().to_owned()).collect())
 }

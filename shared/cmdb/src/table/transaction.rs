@@ -34,6 +34,18 @@ enum Write {
     Delete(Key, Expression),
 }
 
+impl Write {
+    /// The permission that it takes.
+    fn operation(&self) -> &'static str {
+        match self {
+            Self::Check(..) => "ConditionCheckItem",
+            Self::Put(..) => "PutItem",
+            Self::Update(..) => "UpdateItem",
+            Self::Delete(..) => "DeleteItem",
+        }
+    }
+}
+
 /// Several writes that are made together or not at all: at most 100, and here never more than four.
 pub(crate) struct Transaction<'a> {
     table: &'a Table,
@@ -78,6 +90,7 @@ impl<'a> Transaction<'a> {
         let doing = "writing a transaction";
         let mut writes = Vec::with_capacity(self.writes.len());
         for write in self.writes {
+            rekindle_aws_calls::tell("DynamoDB", write.operation());
             writes.push(
                 built(write, &self.table.name).map_err(|error| RegisterError::from_build(doing, error))?,
             );

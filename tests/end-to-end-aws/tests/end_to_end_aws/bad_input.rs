@@ -1,6 +1,7 @@
 //! What comes from outside is refused by name, and changes nothing.
 
 use aws_credential_types::Credentials;
+use rekindle_domain::JobOutcome;
 use rekindle_end_to_end_aws_tests::command_line::aws;
 use rekindle_end_to_end_aws_tests::executions;
 use rekindle_end_to_end_aws_tests::http_api::HttpApi;
@@ -72,36 +73,47 @@ fn an_instance_that_belongs_to_no_run_gets_and_reports_nothing() {
         "{}",
         answer.body
     );
-    let outcome = json!({"outcome": "Failed", "error": "Agent.Failed", "cause": "invented"});
-    let answer = agent.ask("POST", "/v1/jobs/verify/outcome", Some(&outcome));
-    assert!((400..500).contains(&answer.status), "{} {}", answer.status, answer.body);
+    let answer = agent.ask("POST", "/v1/jobs/verify/outcome", Some(&failure("invented")));
+    assert_eq!(answer.body["code"], "unbound-instance", "{} {}", answer.status, answer.body);
+}
+
+/// As an agent reports it.
+fn failure(cause: &str) -> Value {
+    json!(JobOutcome::Failed { error: "Agent.Failed".to_owned(), cause: cause.to_owned() })
 }
 
 #[test]
 #[ignore = "needs the emulators"]
-fn results_that_are_replayed_or_of_somebody_else_change_nothing() {
+fn results_that_are_replayed_or_meant_for_another_run_change_nothing() {
     let world = World::new("replayed");
     world.onboard();
     world.back_up();
     let image = world.image_number(1);
     let run_id = image["run_id"].as_str().unwrap();
     let before = world.ended(run_id);
-    let own = world.machines.described().into_iter().find(|instance| instance.run == run_id).unwrap();
-    let role = world.deployment.output("InstanceRoleArn");
-    let outcome = json!({"outcome": "Failed", "error": "Agent.Failed", "cause": "replayed"});
+    let old = world.machines.described().into_iter().find(|instance| instance.run == run_id).unwrap();
+    world.wait_until_nothing_runs();
 
-    for instance in [own.instance_id.as_str(), "i-0123456789abcdef0"] {
-        let agent = world.agent_api(Some(&session(role, instance)));
-        for step in ["transfer-and-restore", "verify", "seal", "start-instance"] {
-            let path = format!("/v1/jobs/{step}/outcome");
-            let answer = agent.ask("POST", &path, Some(&outcome));
-            assert!(answer.status < 500, "{} {}", answer.status, answer.body);
-        }
-    }
+    // A second run waits for its builder, while the first one's builder reports once more.
+    world.machines.hang();
+    world.customer.write_orders(10);
+    world.back_up();
+    let waiting = world.refresh_with_a_builder();
+    let session = session(world.deployment.output("InstanceRoleArn"), &old.instance_id);
+    let agent = world.agent_api(Some(&session));
+    let report = |step: &str| {
+        agent.ask("POST", &format!("/v1/jobs/{step}/outcome"), Some(&failure("replayed"))).status
+    };
+    // What was done stays done, and a boot is reported by nobody but the greeting.
+    assert_eq!(["transfer-and-restore", "verify", "seal"].map(report), [204; 3]);
+    assert_eq!(report("start-instance"), 410);
+    assert_eq!(executions::status(&waiting), "RUNNING");
     let after = world.ended(run_id);
-    assert_eq!(after["steps"], before["steps"]);
-    assert_eq!(after["run"]["outcome"], before["run"]["outcome"]);
-    assert_eq!(world.images().len(), 1);
+    assert_eq!(after["run"], before["run"]);
+
+    world.machines.recover_from_hanging();
+    world.image_number(2);
+    world.wait_until_nothing_runs();
 }
 
 #[test]
@@ -110,16 +122,13 @@ fn events_that_are_malformed_or_of_another_bucket_start_nothing() {
     let world = World::new("events");
     world.onboard();
     let bucket = world.deployment.output("ControlBucketName");
-    let key = format!(
-        "customers/acme/services/events/machines/database/sets/{}/set.json",
-        "01J00000000000000000000000"
-    );
+    let key = "customers/acme/services/events/machines/database/sets/01J00000000000000000000000/set.json";
     let before = world.refreshes().len();
-    for event in [json!({}), json!([]), event("somebody-elses-bucket", &key)] {
-        let error = world.wake(&event).expect_err("it was taken");
+    for event in [json!({}), json!([]), event("somebody-elses-bucket", key)] {
+        let error = world.call("wake", &event).expect_err("it was taken");
         assert_eq!(error["errorType"], "Step.InputInvalid", "{error}");
     }
-    let ignored = world.wake(&event(bucket, "../set.json")).unwrap();
+    let ignored = world.call("wake", &event(bucket, "../set.json")).unwrap();
     assert!(ignored["run_id"].is_null(), "{ignored}");
     assert_eq!(world.refreshes().len(), before);
 }
@@ -133,7 +142,7 @@ fn an_event_that_comes_three_times_refreshes_once() {
     world.image_number(1);
     world.wait_until_nothing_runs();
     let event = event(world.deployment.output("ControlBucketName"), &world.set_description_key(&backup));
-    let run_ids: Vec<Value> = (0..3).map(|_| world.wake(&event).unwrap()["run_id"].clone()).collect();
+    let run_ids: Vec<Value> = (0..3).map(|_| world.call("wake", &event).unwrap()["run_id"].clone()).collect();
     assert!(run_ids[0].is_string() && run_ids.iter().all(|run_id| *run_id == run_ids[0]), "{run_ids:?}");
     let started = world.refreshes();
     let of_the_event = started.iter().filter(|execution| executions::run_of(execution) == run_ids[0]);

@@ -58,7 +58,7 @@ fn an_agent_that_dies_is_found_out_by_the_sweep() {
     world.back_up();
     let execution = world.refresh_with_a_builder();
     world.silence(executions::run_of(&execution));
-    world.sweep();
+    world.sweep().unwrap();
     let failed = executions::ended(&execution);
     assert_eq!(failed["error"], "Agent.Silent", "{failed}");
     world.wait_until_nothing_runs();

@@ -13,3 +13,4 @@ mod failures;
 mod main_way;
 mod policies;
 mod rehearsal;
+mod restored_register;

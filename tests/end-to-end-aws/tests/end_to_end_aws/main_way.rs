@@ -1,9 +1,8 @@
 //! A backup lands, the image is proven; a disaster is declared, it serves.
 
-use rekindle_end_to_end_aws_tests::customer::{SSH_KEY_NAME, rows};
+use rekindle_end_to_end_aws_tests::customer::{SSH_KEY_NAME, configured, rows};
 use rekindle_end_to_end_aws_tests::executions;
 use rekindle_end_to_end_aws_tests::world::World;
-use serde_json::Value;
 
 /// The limit of the issue for a refresh, polls not counted.
 const MOST_TRANSITIONS: usize = 30;
@@ -22,11 +21,23 @@ fn a_backup_becomes_a_proven_image_and_a_disaster_is_recovered_from_it() {
     assert_eq!(image["backup_id"], first["backup_id"], "{image}");
     world.wait_until_nothing_runs();
 
+    let revision = world.publish_configuration("open = true\n");
+    let image = world.image_number(2);
+    assert_eq!(image["configuration"]["revision"], revision, "{image}");
+    assert_eq!(image["backup_id"], first["backup_id"], "{image}");
+    world.wait_until_nothing_runs();
+
     world.customer.write_orders(50);
     world.back_up();
-    let image = world.image_number(2);
-    world.wait_until_nothing_runs();
-    count_transitions(&world, &image);
+    let image = world.image_number(3);
+    let refresh = image["run_id"].as_str().unwrap();
+    world.ended(refresh);
+    let mut left = world.left_of_run(refresh);
+    left.sort();
+    let mut kept = world.parts_of_image(image["image_id"].as_str().unwrap());
+    kept.sort();
+    assert_eq!(left, kept);
+    count_transitions(&world, refresh);
 
     let expected = rows(world.customer.production().root());
     let run_id = world.declare_disaster();
@@ -47,6 +58,7 @@ fn a_backup_becomes_a_proven_image_and_a_disaster_is_recovered_from_it() {
     let instance = replica["instance_id"].as_str().unwrap();
     let disk = world.machines.disk(instance).expect("the replica does not run");
     assert_eq!(rows(&disk), expected);
+    assert_eq!(configured(&disk), "open = true\n");
     let authorized = std::fs::read_to_string(disk.join("root/.ssh/authorized_keys")).unwrap();
     assert!(authorized.contains(&format!(" {SSH_KEY_NAME}\n")), "{authorized}");
 
@@ -56,9 +68,8 @@ fn a_backup_becomes_a_proven_image_and_a_disaster_is_recovered_from_it() {
     assert!(left.is_empty(), "{left:?}");
 }
 
-fn count_transitions(world: &World, image: &Value) {
-    let machine = world.deployment.output("RefreshImageStateMachineArn");
-    let execution = executions::of_run(machine, image["run_id"].as_str().unwrap());
+fn count_transitions(world: &World, run_id: &str) {
+    let execution = executions::of_run(world.deployment.output("RefreshImageStateMachineArn"), run_id);
     let entered = executions::entered_states(&execution);
     let polls = (0..entered.len()).filter(|place| is_poll(&entered, *place)).count();
     let steps = entered.len() - polls;
