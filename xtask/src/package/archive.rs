@@ -23,7 +23,8 @@ pub(crate) fn of_one_program(
     compression: Compression,
 ) -> Result<Vec<u8>, TaskError> {
     let level = match compression {
-        Compression::Best => 9,
+        // Above nine the levels are Zopfli's. Fifteen rounds instead of one, measured, save a thousandth.
+        Compression::Best => 10,
         Compression::Fast => 1,
     };
     let options = SimpleFileOptions::default()
