@@ -61,8 +61,9 @@ wipe() {
     rm -rf "$root"/var/lib/cloud/* "$root"/var/log/journal/* "$root"/var/lib/amazon/ssm/* \
         "$root"/var/lib/dhcp/* "$root"/var/lib/NetworkManager/* "$root"/tmp/* "$root"/var/tmp/*
     rm -f "$root"/etc/ssh/ssh_host_* "$root"/var/lib/systemd/random-seed "$root"/var/lib/systemd/credential.secret
-    rm -f "$root"/root/.ssh/authorized_keys "$root"/home/*/.ssh/authorized_keys
-    rm -f "$root"/root/.*_history "$root"/home/*/.*_history
+    cut -d: -f6 "$root/etc/passwd" | while read -r home; do
+        rm -f "$root$home/.ssh/authorized_keys" "$root$home"/.*_history
+    done
     # Empty and not missing: so the system knows that it has to make one.
     : >"$root/etc/machine-id"
     find "$root/var/log" -type f -delete

@@ -207,7 +207,9 @@ impl Account {
     /// A system as it looks after its first start.
     fn system(&self, name: &str) -> PathBuf {
         let root = self.at(name);
+        let users = ["root", "home/admin"].map(|home| format!("somebody:x:0:0::/{home}:/bin/sh\n")).concat();
         for (place, content) in [
+            ("etc/passwd", users.as_str()),
             ("etc/machine-id", "0123456789abcdef0123456789abcdef\n"),
             ("etc/ssh/ssh_host_ed25519_key", "a host key"),
             ("etc/ssh/sshd_config", "kept"),
