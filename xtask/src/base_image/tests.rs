@@ -199,8 +199,10 @@ fn a_builder_that_stays_does_not_hide_the_image_that_was_made() {
 fn a_dry_run_neither_waits_nor_writes() {
     let account = PlayedAccount::new("");
     assert_eq!(account.make("--dry-run").unwrap(), None);
+    // Whoever waited for it would be refused.
     let pending = PlayedAccount::new(
-        r#"*Name=name,*) echo '{"Images": [{"ImageId": "ami-old", "State": "pending"}]}' ;;"#,
+        r#"*Name=name,*) echo '{"Images": [{"ImageId": "ami-old", "State": "pending"}]}' ;;
+        *--image-ids\ ami-old*) refuse UnauthorizedOperation ;;"#,
     );
     let image = pending.make("--dry-run").unwrap().unwrap();
     assert_eq!((image.image_id.as_str(), image.is_new), ("ami-old", false));
