@@ -22,10 +22,17 @@ answer() {
         --key "$REKINDLE_FOLDER/answer" --body "$work/answer" >/dev/null
 }
 
+# Also when it failed: whoever started this builder may be gone, and nobody else would stop it.
+power_off() {
+    say "powering off"
+    [ -n "$root" ] || { sync; systemctl poweroff; }
+}
+
 give_up() {
     reason=$(tail -n 1 "$work/said" 2>/dev/null | cut -c 1-400)
     say "failed while $doing: $reason"
     answer "failed while $doing: $reason" || true
+    power_off
 }
 
 # cloud-init runs this script, and writes its state when the script has ended: what is wiped has to be wiped after that.
@@ -61,8 +68,11 @@ wipe() {
     rm -rf "$root"/var/lib/cloud/* "$root"/var/log/journal/* "$root"/var/lib/amazon/ssm/* \
         "$root"/var/lib/dhcp/* "$root"/var/lib/NetworkManager/* "$root"/tmp/* "$root"/var/tmp/*
     rm -f "$root"/etc/ssh/ssh_host_* "$root"/var/lib/systemd/random-seed "$root"/var/lib/systemd/credential.secret
-    rm -f "$root"/root/.ssh/authorized_keys "$root"/home/*/.ssh/authorized_keys
-    rm -f "$root"/root/.*_history "$root"/home/*/.*_history
+    cut -d: -f6 "$root/etc/passwd" | while read -r home; do
+        rm -f "$root$home/.ssh/authorized_keys" "$root$home"/.*_history
+    done
+    # Another place of the same id, on some systems a copy; it is made again from the first.
+    rm -f "$root/var/lib/dbus/machine-id"
     # Empty and not missing: so the system knows that it has to make one.
     : >"$root/etc/machine-id"
     find "$root/var/log" -type f -delete
@@ -72,18 +82,19 @@ finish() {
     answer "built $REKINDLE_SHA256"
     trap - EXIT
     rm -rf "$work"
-    say "done; powering off"
-    [ -n "$root" ] || { sync; systemctl poweroff; }
+    power_off
 }
 
 main() {
-    if [ -z "$root" ] && [ "${1:-}" != build ]; then
-        go_on_after_cloud_init
-        exit 0
-    fi
     rm -rf "$work"
     mkdir -p "$work"
     trap give_up EXIT
+    if [ -z "$root" ] && [ "${1:-}" != build ]; then
+        doing="going on after cloud-init"
+        go_on_after_cloud_init
+        trap - EXIT
+        exit 0
+    fi
     [ -n "$root" ] || cloud-init status --wait >/dev/null 2>&1 || true
     fetch
     lay_down

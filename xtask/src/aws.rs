@@ -1,6 +1,8 @@
 //! The `aws` command: everything that this program asks of AWS goes through it, and so obeys AWS_ENDPOINT_URL,
 //! profiles and single sign-on as its user knows them.
 
+pub(crate) mod tagged;
+
 use std::ffi::OsStr;
 use std::path::PathBuf;
 
@@ -10,6 +12,7 @@ use crate::emulators::{self, Emulators};
 use crate::error::TaskError;
 use crate::process::Program;
 use crate::python::Environment;
+use crate::remnant::Remnant;
 use crate::repository::Repository;
 
 /// The command, and whom it speaks to.
@@ -28,6 +31,21 @@ impl Refusal {
     pub(crate) fn code(&self) -> &str {
         let named = self.0.split_once("An error occurred (").and_then(|(_, rest)| rest.split_once(')'));
         named.map_or("", |(code, _)| code)
+    }
+
+    /// Whether it says that what was asked about is not there. Every other refusal leaves that open.
+    pub(crate) fn says_gone(&self) -> bool {
+        const GONE: [&str; 5] = [
+            "404",
+            "InvalidAMIID.Unavailable",
+            "NoSuchBucket",
+            "NotFoundException",
+            "ResourceNotFoundException",
+        ];
+        let code = self.code();
+        // CloudFormation has no name of its own for a stack that is gone.
+        let is_stack_gone = code == "ValidationError" && self.0.contains("does not exist");
+        is_stack_gone || code.ends_with(".NotFound") || GONE.contains(&code)
     }
 
     /// As an error of whoever wanted it done.
@@ -49,6 +67,12 @@ impl<'a> Aws<'a> {
              installs a pinned one below target/tools"
                 .to_owned(),
         ))
+    }
+
+    /// A program of a test's, in the place of the command.
+    #[cfg(test)]
+    pub(crate) fn played_by(repository: &'a Repository, program: PathBuf) -> Self {
+        Self { repository, program, emulators: None }
     }
 
     /// Speaks to emulators.
@@ -74,9 +98,10 @@ impl<'a> Aws<'a> {
         Ok(account.trim().to_owned())
     }
 
-    /// Whether somebody else than AWS answers.
+    /// Whether emulators answer that this program has started. An address in the environment does not tell: it may be
+    /// one of AWS's own.
     pub(crate) fn is_emulated(&self) -> bool {
-        self.emulators.is_some() || std::env::var_os("AWS_ENDPOINT_URL").is_some()
+        self.emulators.is_some()
     }
 
     /// Where emulators are, they are in one region.
@@ -112,6 +137,17 @@ impl<'a> Aws<'a> {
         Ok(answer.map_err(Refusal).map(|text| serde_json::from_str(&text).unwrap_or(Value::String(text))))
     }
 
+    /// Has something taken away. What is gone already is as good as taken away; anything else is told of.
+    pub(crate) fn take_away(&self, what: &str, command: &[&str]) -> Option<Remnant> {
+        let why = match self.attempt(command) {
+            Ok(Ok(_)) => return None,
+            Ok(Err(refusal)) if refusal.says_gone() => return None,
+            Ok(Err(refusal)) => refusal.0,
+            Err(error) => error.to_string(),
+        };
+        Some(Remnant { what: what.to_owned(), why, command: format!("aws {}", command.join(" ")) })
+    }
+
     /// What it answers, as a text.
     pub(crate) fn text<A: AsRef<OsStr>>(
         &self,
@@ -136,13 +172,109 @@ impl<'a> Aws<'a> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
+
+    /// A script in the place of the `aws` command. It notes what it was asked, and answers as a test says.
+    pub(crate) struct Played {
+        folder: tempfile::TempDir,
+    }
+
+    impl Played {
+        /// The lines of a `case` of the shell over all arguments. What none of them has is answered with nothing.
+        pub(crate) fn answering(cases: &str) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("aws");
+            let notes = folder.path().join("asked");
+            let script = format!(
+                "#!/bin/sh\nnotes={}\necho \"$*\" >>\"$notes\"\n\
+                 refuse() {{ echo \"An error occurred ($1) when calling it: ${{2:-no}}\" >&2; exit 254; }}\n\
+                 case \"$*\" in\n{cases}\nesac\n",
+                notes.display()
+            );
+            fs::write(&path, script).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+            Self { folder }
+        }
+
+        pub(crate) fn program(&self) -> PathBuf {
+            self.folder.path().join("aws")
+        }
+
+        pub(crate) fn aws<'a>(&self, repository: &'a Repository) -> Aws<'a> {
+            Aws::played_by(repository, self.program())
+        }
+
+        /// What it was asked, a line each.
+        pub(crate) fn asked(&self) -> Vec<String> {
+            let notes = fs::read_to_string(self.folder.path().join("asked")).unwrap_or_default();
+            notes.lines().map(str::to_owned).collect()
+        }
+
+        /// How often it was asked something that begins so.
+        pub(crate) fn times(&self, beginning: &str) -> usize {
+            self.asked().iter().filter(|line| line.starts_with(beginning)).count()
+        }
+    }
+
+    fn refusal(code: &str, words: &str) -> Refusal {
+        Refusal(format!("\nAn error occurred ({code}) when calling the operation: {words}"))
+    }
 
     #[test]
     fn an_error_is_known_by_its_name() {
-        let said = "\nAn error occurred (InvalidAMIName.Duplicate) when calling the CreateImage operation: x";
-        assert_eq!(Refusal(said.to_owned()).code(), "InvalidAMIName.Duplicate");
+        assert_eq!(refusal("InvalidAMIName.Duplicate", "x").code(), "InvalidAMIName.Duplicate");
         assert_eq!(Refusal("Unable to locate credentials".to_owned()).code(), "");
+    }
+
+    #[test]
+    fn only_what_is_not_there_is_gone() {
+        for (code, words) in [
+            ("404", "Not Found"),
+            ("NoSuchBucket", "x"),
+            ("InvalidSnapshot.NotFound", "x"),
+            ("InvalidAMIID.Unavailable", "The image ID is no longer available"),
+            ("ResourceNotFoundException", "Requested resource not found"),
+            ("NotFoundException", "Key does not exist"),
+            ("ValidationError", "Stack with id rekindle does not exist"),
+        ] {
+            assert!(refusal(code, words).says_gone(), "{code}");
+        }
+        for (code, words) in [
+            ("403", "Forbidden"),
+            ("AccessDeniedException", "the key does not exist or you may not see it"),
+            ("ExpiredToken", "x"),
+            ("RequestLimitExceeded", "x"),
+            ("ValidationError", "1 validation error detected"),
+            ("InvalidSnapshot.InUse", "x"),
+        ] {
+            assert!(!refusal(code, words).says_gone(), "{code}");
+        }
+        assert!(!Refusal("Could not connect to the endpoint URL".to_owned()).says_gone());
+    }
+
+    /// A test cannot set its own environment; the emulators' tests have such an address.
+    #[test]
+    #[ignore = "needs the emulators"]
+    fn an_address_in_the_environment_is_not_an_emulator_of_ours() {
+        assert!(std::env::var_os("AWS_ENDPOINT_URL").is_some());
+        let repository = Repository::find().unwrap();
+        assert!(!Aws::of_the_caller(&repository).unwrap().is_emulated());
+    }
+
+    #[test]
+    fn what_would_not_go_is_told_of_with_the_command_for_it() {
+        let repository = Repository::find().unwrap();
+        let played = Played::answering("*gone*) refuse NoSuchBucket ;; *held*) refuse AccessDenied ;;");
+        let aws = played.aws(&repository);
+        assert_eq!(aws.take_away("x", &["s3api", "delete-object", "fine"]), None);
+        assert_eq!(aws.take_away("x", &["s3api", "delete-object", "gone"]), None);
+        let left = aws.take_away("the object held", &["s3api", "delete-object", "held"]).unwrap().to_string();
+        assert!(left.contains("the object held: `aws s3api delete-object held`"), "{left}");
+        assert!(left.contains("AccessDenied"), "{left}");
     }
 }

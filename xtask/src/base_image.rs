@@ -16,6 +16,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::aws::Aws;
+use crate::aws::tagged::{self, Kind, Tagged};
 use crate::confirmation;
 use crate::deploy;
 use crate::error::TaskError;
@@ -23,6 +24,7 @@ use crate::interruption::Interruption;
 use crate::package;
 use crate::package::build::Architecture;
 use crate::random;
+use crate::remnant::{self, Remnant};
 use crate::repository::Repository;
 use crate::speech;
 use builder::{Start, Traces};
@@ -49,9 +51,12 @@ cloud-init, systemd and the `aws` command, and beforehand the programs of the da
 What is made carries the tag rekindle:base-image, and is removed on failure and on Ctrl-C. A second
 Ctrl-C ends at once, and leaves it to you.
 
+A dry run makes nothing, uploads nothing and waits for nothing. Where the image is there already it
+prints its id, also while the image is pending.
+
 Exit codes:
-  0    the image is there, or would be made (--dry-run); its id is printed
-  1    something is missing, was refused, or was not agreed to
+  0    the image is there, and its id is printed; or it would be made (--dry-run)
+  1    something is missing, was refused, was not agreed to, or may be left: the error names it
   130  interrupted; what was started is removed
   any other code is that of the `aws` command";
 
@@ -101,13 +106,15 @@ pub(crate) struct Arguments {
 fn machine_key(text: &str) -> Result<String, String> {
     let is_id = |part: &str| {
         let fine = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        (1..=63).contains(&part.len()) && part.bytes().all(fine)
+        let is_bare = !part.starts_with('-') && !part.ends_with('-');
+        (1..=63).contains(&part.len()) && part.bytes().all(fine) && is_bare
     };
     let parts: Vec<&str> = text.split('/').collect();
     if parts.len() == 3 && parts.iter().all(|part| is_id(part)) {
         return Ok(text.to_owned());
     }
-    Err("a machine is customer/service/machine, of lower-case letters, digits and hyphens".to_owned())
+    Err("a machine is customer/service/machine, of lower-case letters, digits, and hyphens between them"
+        .to_owned())
 }
 
 /// The image, and what it was made of.
@@ -143,17 +150,26 @@ struct Plan {
     bundle: Bundle,
     label: Label,
     region: String,
-    folder: PathBuf,
+    folder: RunFolder,
 }
 
-impl Drop for Plan {
-    fn drop(&mut self) {
-        // It is in nobody's way: each run has a folder of its own, below target.
-        let _ = fs::remove_dir_all(&self.folder);
+/// A folder of one run's own, below target. It goes with the run, however that ends: copies of a customer's files are
+/// in it.
+struct RunFolder(PathBuf);
+
+impl RunFolder {
+    fn new(repository: &Repository, run: &str) -> Self {
+        Self(repository.target().join("base-image").join(run))
     }
 }
 
-/// Brings the image about; nothing after a dry run, or when a person said no.
+impl Drop for RunFolder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Brings the image about; nothing after a dry run of an image that is not there.
 fn make(
     repository: &Repository,
     aws: &Aws<'_>,
@@ -170,16 +186,18 @@ fn make(
     };
     if let Some(id) = image::find(aws, &plan.label.name)? {
         speech::progress(&format!("The image {id} was made of just this before; nothing is to be done."));
-        let interruption = Interruption::watch()?;
-        image::wait(aws, &id, &plan.label, &interruption)?;
+        if !arguments.dry_run {
+            image::wait(aws, &id, &plan.label, &Interruption::watch()?)?;
+        }
         return Ok(Some(image(id, false)));
     }
     refuse_beside_another(aws, &plan.label.name)?;
     speech::progress(&shown(&plan));
-    if arguments.dry_run || !confirmation::is_wanted("Is this image to be made?", arguments.yes)? {
+    if arguments.dry_run {
         speech::progress("Nothing was made.");
         return Ok(None);
     }
+    confirmation::obtain("Is this image to be made?", arguments.yes, "made")?;
     build(aws, &plan).map(|id| Some(image(id, true)))
 }
 
@@ -189,15 +207,22 @@ fn plan(repository: &Repository, aws: &Aws<'_>, arguments: &Arguments) -> Result
     let parent = place::parent(aws, &arguments.parent, &place)?;
     let inputs = inputs(repository, arguments, parent.architecture)?;
     let text = fs::read_to_string(&inputs.config).map_err(|cause| TaskError::file(&inputs.config, cause))?;
-    if let Some(reason) = bundle::contradiction(&text, &inputs.machine, &region, &place) {
+    if let Some(reason) = bundle::contradiction(&text, &arguments.machine, &region, &place) {
         return Err(TaskError::CheckFailed(format!("{} is refused: {reason}", inputs.config.display())));
     }
     let run = random::word()?;
-    let folder = repository.target().join("base-image").join(&run);
-    let bundle = bundle::pack(repository, &inputs, parent.architecture, &folder)?;
+    // Before anything is put into it: what cannot be packed has to go as well.
+    let folder = RunFolder::new(repository, &run);
+    let bundle = bundle::pack(repository, &inputs, parent.architecture, &folder.0)?;
+    let content = Content {
+        machine: &arguments.machine,
+        parent: &parent.id,
+        bundle: &bundle.sha256,
+        disk_key: &place.disk_key,
+    };
     let label = Label {
-        name: name(&place.stack, &inputs.machine, &parent.id, &bundle.sha256),
-        machine: inputs.machine,
+        name: name(&place.stack, &content),
+        machine: arguments.machine.clone(),
         stack: place.stack.clone(),
         run,
     };
@@ -225,7 +250,6 @@ fn inputs(
         )));
     }
     Ok(Inputs {
-        machine: arguments.machine.clone(),
         config: whole(&arguments.config)?,
         trusted_keys: whole(&arguments.trusted_keys)?,
         recipes: whole(&arguments.recipes)?,
@@ -234,10 +258,22 @@ fn inputs(
     })
 }
 
+/// What makes an image this one and no other.
+#[derive(Debug, Clone, Copy)]
+struct Content<'c> {
+    machine: &'c str,
+    parent: &'c str,
+    /// Its digest.
+    bundle: &'c str,
+    /// Under another key instances of it would not start, and a refresh would copy the whole disk each time.
+    disk_key: &'c str,
+}
+
 /// Follows from all that the image is made of: the same again is the same image.
-fn name(stack: &str, machine: &str, parent: &str, bundle: &str) -> String {
+fn name(stack: &str, content: &Content<'_>) -> String {
     let mut hash = Sha256::new();
-    for part in [machine, parent, bundle, user_data::STEPS] {
+    let Content { machine, parent, bundle, disk_key } = content;
+    for part in [machine, parent, bundle, disk_key, user_data::STEPS] {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
@@ -278,31 +314,35 @@ fn build(aws: &Aws<'_>, plan: &Plan) -> Result<String, TaskError> {
     let bucket = deploy::own_bucket(aws)?;
     let folder = format!("base-images/{}/{}/{}", plan.place.profile, plan.label.name, plan.label.run);
     let traces = Traces { bucket, folder };
-    let mut builder = None;
-    let outcome = steps(aws, plan, &traces, &mut builder, &interruption);
-    let outcome = if interruption.has_come() { outcome.and(Err(TaskError::Interrupted)) } else { outcome };
-    let mut left = builder::remove(aws, builder.as_deref(), &plan.label.run, &traces)?;
-    if outcome.is_err() {
-        left.extend(image::remove(aws, &plan.label.run)?);
-    }
-    if left.is_empty() { outcome } else { Err(incomplete(outcome.err(), &left)) }
+    let outcome = steps(aws, plan, &traces, &interruption);
+    let outcome = outcome.and_then(|built| interruption.check().map(|()| built));
+    let left = clean_up(aws, &plan.label.run, &traces, outcome.as_ref().ok());
+    remnant::told(outcome, &left, |built| format!("the image {} was made", built.image))
+        .map(|built| built.image)
 }
 
-fn incomplete(error: Option<TaskError>, left: &[String]) -> TaskError {
-    let why = error.map_or_else(|| "the image was made".to_owned(), |error| error.to_string());
-    TaskError::CheckFailed(format!(
-        "{why}; these could not be removed, and are yours to remove: {}",
-        left.join(", ")
-    ))
+/// What a run that went well has made.
+struct Built {
+    image: String,
+    builder: String,
+}
+
+/// Of a run that went well everything but its image; of another one everything, whether its id was learned or not.
+fn clean_up(aws: &Aws<'_>, run: &str, traces: &Traces, built: Option<&Built>) -> Vec<Remnant> {
+    let mut left = match built {
+        Some(built) => tagged::take_away(aws, Kind::Instance, &built.builder).into_iter().collect(),
+        None => Tagged::with(aws, image::RUN_TAG, run).take_away(),
+    };
+    left.extend(builder::remove_objects(aws, traces));
+    left
 }
 
 fn steps(
     aws: &Aws<'_>,
     plan: &Plan,
     traces: &Traces,
-    builder: &mut Option<String>,
     interruption: &Interruption,
-) -> Result<String, TaskError> {
+) -> Result<Built, TaskError> {
     speech::progress("Uploading the bundle.");
     builder::upload(aws, traces, &plan.bundle.path)?;
     interruption.check()?;
@@ -312,7 +352,7 @@ fn steps(
         folder: traces.folder.clone(),
         sha256: plan.bundle.sha256.clone(),
     };
-    let user_data = plan.folder.join("user-data.sh");
+    let user_data = plan.folder.0.join("user-data.sh");
     fs::write(&user_data, user_data::script(&order)?).map_err(|cause| TaskError::file(&user_data, cause))?;
     let start = Start {
         place: &plan.place,
@@ -321,13 +361,12 @@ fn steps(
         user_data: &user_data,
         label: &plan.label,
     };
-    let id = builder::start(aws, &start)?;
-    *builder = Some(id.clone());
-    speech::progress(&format!("The builder {id} is started; it powers itself off when it is done."));
-    builder::wait(aws, &id, traces, &plan.bundle.sha256, interruption)?;
-    builder::check_disks(aws, &id, &plan.place.disk_key)?;
-    let image = image::create(aws, &id, &plan.label)?;
+    let builder = builder::start(aws, &start)?;
+    speech::progress(&format!("The builder {builder} is started; it powers itself off when it is done."));
+    builder::wait(aws, &builder, traces, &plan.bundle.sha256, interruption)?;
+    builder::check_disks(aws, &builder, &plan.place.disk_key)?;
+    let image = image::create(aws, &builder, &plan.label)?;
     speech::progress(&format!("The image {image} is being made."));
     image::wait(aws, &image, &plan.label, interruption)?;
-    Ok(image)
+    Ok(Built { image, builder })
 }

@@ -111,12 +111,25 @@ fn carry_out(verb: Verb) -> Result<(), TaskError> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
     use super::*;
     use clap::CommandFactory as _;
 
     #[test]
     fn the_command_line_contradicts_itself_nowhere() {
         CommandLine::command().debug_assert();
+    }
+
+    /// The exit codes themselves: `error`.
+    #[test]
+    fn whoever_can_be_asked_says_what_a_no_ends_with() {
+        let line = CommandLine::command();
+        for verb in ["deploy", "remove", "base-image", "live"] {
+            let help = line.find_subcommand(verb).unwrap().get_after_help().unwrap().to_string();
+            let codes = help.split_once("Exit codes:").unwrap().1;
+            let of_no = codes.lines().find(|line| line.contains("not agreed to")).unwrap_or_default();
+            assert!(of_no.starts_with("  1    "), "{verb}: {codes}");
+        }
     }
 
     #[test]

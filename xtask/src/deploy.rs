@@ -13,6 +13,7 @@ use crate::aws::Aws;
 use crate::confirmation;
 use crate::error::TaskError;
 use crate::package::{self, Architectures, build::Architecture, build::Profile};
+use crate::remnant;
 use crate::repository::Repository;
 use crate::speech;
 use change_set::ChangeSet;
@@ -28,8 +29,8 @@ obeyed. Parameters that are not given keep their values. Packages go to the buck
 rekindle-packages-ACCOUNT-REGION, which is made when it is missing, also in a dry run.
 
 Exit codes:
-  0    the stack is as the template says (or would be), and its outputs are printed
-  1    something is missing, or was not agreed to
+  0    the stack is as the template says, and its outputs are printed; or the changes are shown (--dry-run)
+  1    something is missing, was not agreed to, or may be left: the error names it
   any other code is that of the `aws` command or of the build";
 
 /// What is deployed.
@@ -162,13 +163,16 @@ pub(crate) fn deploy(
         return outputs(aws, wanted.stack).map(Some);
     };
     speech::progress(&change_set.shown());
-    let is_wanted = match consent {
-        Consent::DryRun => false,
-        Consent::Given => true,
-        Consent::Asked => confirmation::is_wanted("Are these changes to be made?", false)?,
+    let agreed = match consent {
+        Consent::DryRun => Ok(false),
+        Consent::Given => Ok(true),
+        Consent::Asked => {
+            confirmation::obtain("Are these changes to be made?", false, "changed").map(|()| true)
+        }
     };
-    if !is_wanted {
-        change_set.discard(aws)?;
+    if !matches!(agreed, Ok(true)) {
+        let left = change_set.discard(aws);
+        remnant::told(agreed, &left, |_| "the changes were shown, and not made".to_owned())?;
         speech::progress("Nothing was changed.");
         return Ok(None);
     }

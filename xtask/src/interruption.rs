@@ -10,7 +10,7 @@ use signal_hook::flag;
 use crate::error::TaskError;
 
 /// As README.md has it for whatever is interrupted.
-const EXIT_CODE: i32 = 130;
+pub(crate) const EXIT_CODE: i32 = 130;
 
 /// Watches for signals that ask this program to end; when it is dropped, they end it as they always do.
 #[derive(Debug)]

@@ -13,6 +13,7 @@ use crate::confirmation;
 use crate::emulators::{Emulators, Wishes};
 use crate::error::TaskError;
 use crate::interruption::Interruption;
+use crate::remnant::{self, Remnant};
 use crate::repository::Repository;
 use crate::speech;
 use checks::{CHECKS, Check, Verdict};
@@ -26,14 +27,14 @@ Examples:
   cargo xtask live --sweep                        take away what an earlier run may have left
   cargo xtask live --all --emulators              those that emulators can answer, for nothing
 
-Account and region are those of the `aws` command. What is made carries the tag rekindle:live, or an
-alias that begins with alias/rekindle-live-, and is taken away at the end, on failure and on Ctrl-C.
-After a second Ctrl-C, or when this machine goes down, `--sweep` does it.
+Account and region are those of the `aws` command. What is made carries the tag rekindle:live, and is
+taken away at the end, on failure and on Ctrl-C. After a second Ctrl-C, or when this machine goes
+down, `--sweep` does it. Keys are gone after seven days.
 
 Exit codes:
   0    everything that was asked holds, or is not answered here
-  1    something does not hold, could not be asked, or could not be taken away
-  130  interrupted; what was made is taken away
+  1    something does not hold, could not be asked, was not agreed to, or may be left: the error names it
+  130  interrupted before anything was found that does not hold; what was made is taken away
   any other code is that of the `aws` command";
 
 /// What is asked, and of whom.
@@ -89,13 +90,22 @@ fn dispatch(aws: &Aws<'_>, arguments: &Arguments) -> Result<(), TaskError> {
         return sweep(aws, &place, arguments.yes);
     }
     let chosen = chosen(arguments)?;
+    refuse_without_stack(&chosen, arguments.stack.as_deref(), aws.is_emulated())?;
     speech::progress(&plan(&chosen, &place));
-    let is_free = aws.is_emulated();
-    if !confirmation::is_wanted("Are these to be made and asked?", arguments.yes || is_free)? {
-        speech::progress("Nothing was made.");
-        return Ok(());
-    }
+    confirmation::obtain("Are these to be made and asked?", arguments.yes || aws.is_emulated(), "made")?;
     ask_all(aws, &chosen, arguments.stack.as_deref())
+}
+
+/// Before anything is paid for.
+fn refuse_without_stack(chosen: &[&Check], stack: Option<&str>, is_emulated: bool) -> Result<(), TaskError> {
+    let is_asked = |check: &&&Check| check.needs_stack && (check.emulators_answer || !is_emulated);
+    match chosen.iter().find(is_asked) {
+        Some(check) if stack.is_none() => Err(TaskError::Missing(format!(
+            "the check {} asks about a stack: give --stack NAME, or choose other checks with --check",
+            check.name
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn chosen(arguments: &Arguments) -> Result<Vec<&'static Check>, TaskError> {
@@ -126,60 +136,82 @@ fn plan(chosen: &[&Check], place: &str) -> String {
 
 fn sweep(aws: &Aws<'_>, place: &str, is_yes_given: bool) -> Result<(), TaskError> {
     let question = format!("Is everything with the tag rekindle:live in {place} to be taken away?");
-    if !confirmation::is_wanted(&question, is_yes_given || aws.is_emulated())? {
-        speech::progress("Nothing was taken away.");
-        return Ok(());
-    }
-    all_gone(&Traces::of_every_run(aws).remove()?)?;
+    confirmation::obtain(&question, is_yes_given || aws.is_emulated(), "taken away")?;
+    let left = Traces::of_every_run(aws).remove();
+    remnant::told(Ok(()), &left, |()| "not everything with the tag rekindle:live went".to_owned())?;
     speech::progress("Nothing with the tag rekindle:live is left.");
     Ok(())
-}
-
-fn all_gone(left: &[String]) -> Result<(), TaskError> {
-    if left.is_empty() {
-        return Ok(());
-    }
-    let left = left.join(", ");
-    Err(TaskError::CheckFailed(format!("not taken away: {left}. `cargo xtask live --sweep` tries again")))
 }
 
 /// Asks one after the other, and takes away what was made, however that went.
 fn ask_all(aws: &Aws<'_>, chosen: &[&Check], stack: Option<&str>) -> Result<(), TaskError> {
     let interruption = Interruption::watch()?;
     let traces = Traces::of_new_run(aws)?;
+    let failed = ask_each(chosen, &traces, stack, &interruption);
+    let left = traces.remove();
+    if !left.is_empty() {
+        speech::progress("`cargo xtask live --sweep` tries again to take away what is left.");
+    }
+    ended(&failed, &left, interruption.has_come())
+}
+
+/// The names of checks that do not hold, or could not be asked.
+fn ask_each<'c>(
+    chosen: &[&'c Check],
+    traces: &Traces<'_>,
+    stack: Option<&str>,
+    interruption: &Interruption,
+) -> Vec<&'c str> {
     let mut failed = Vec::new();
     for check in chosen {
-        if interruption.has_come() {
-            break;
-        }
-        let verdict = ask(check, &traces, stack, &interruption);
+        let Ok(verdict) = ask(check, traces, stack, interruption) else { break };
         speech::say(&format!("{:<18} {}", check.name, verdict.words()));
         if verdict.is_bad() {
             failed.push(check.name);
         }
     }
-    let left = traces.remove()?;
-    interruption.check()?;
-    all_gone(&left)?;
-    if failed.is_empty() {
-        return Ok(());
-    }
-    Err(TaskError::CheckFailed(format!("does not hold, or could not be asked: {}", failed.join(", "))))
+    failed
 }
 
-fn ask(check: &Check, traces: &Traces<'_>, stack: Option<&str>, interruption: &Interruption) -> Verdict {
+/// Whoever interrupts learns all the same what was found before, and what is left.
+fn ended(failed: &[&str], left: &[Remnant], is_interrupted: bool) -> Result<(), TaskError> {
+    let outcome = match (failed, is_interrupted) {
+        ([], false) => Ok(()),
+        ([], true) => Err(TaskError::Interrupted),
+        _ => Err(TaskError::CheckFailed(format!(
+            "does not hold, or could not be asked: {}",
+            failed.join(", ")
+        ))),
+    };
+    remnant::told(outcome, left, |()| "everything that was asked holds".to_owned())
+}
+
+/// An error only when somebody asked for the end.
+fn ask(
+    check: &Check,
+    traces: &Traces<'_>,
+    stack: Option<&str>,
+    interruption: &Interruption,
+) -> Result<Verdict, TaskError> {
+    interruption.check()?;
     if traces.aws().is_emulated() && !check.emulators_answer {
-        return Verdict::NotAnsweredHere("the emulators do not tell the truth about it");
+        return Ok(Verdict::NotAnsweredHere("the emulators do not tell the truth about it"));
     }
     let setting = checks::Setting { traces, stack, interruption };
-    (check.ask)(&setting).unwrap_or_else(|error| Verdict::CouldNotBeAsked(error.to_string()))
+    match (check.ask)(&setting) {
+        Err(TaskError::Interrupted) => Err(TaskError::Interrupted),
+        Err(error) => Ok(Verdict::CouldNotBeAsked(error.to_string())),
+        Ok(verdict) => Ok(verdict),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
     use super::*;
+    use crate::aws::tests::Played;
     use clap::Parser;
+    use serde_json::Value;
 
     #[derive(Parser)]
     struct Line {
@@ -222,6 +254,51 @@ mod tests {
     }
 
     #[test]
+    fn a_check_of_a_stack_is_refused_before_anybody_is_asked() {
+        let all = chosen(&parsed(&["--all"]).unwrap()).unwrap();
+        let error = refuse_without_stack(&all, None, false).unwrap_err();
+        assert!(error.to_string().contains("instance-role"), "{error}");
+        assert!(refuse_without_stack(&all, Some("rekindle"), false).is_ok());
+        assert!(refuse_without_stack(&all, None, true).is_ok());
+        let other = chosen(&parsed(&["--check", "client-token"]).unwrap()).unwrap();
+        assert!(refuse_without_stack(&other, None, false).is_ok());
+    }
+
+    #[test]
+    fn an_interruption_hides_neither_what_does_not_hold_nor_what_is_left() {
+        let left = [Remnant {
+            what: "the volume vol-1".to_owned(),
+            why: "VolumeInUse".to_owned(),
+            command: "aws ec2 delete-volume --volume-id vol-1".to_owned(),
+        }];
+        assert!(ended(&[], &[], false).is_ok());
+        assert!(matches!(ended(&[], &[], true), Err(TaskError::Interrupted)));
+        assert!(matches!(ended(&["power-off"], &[], true), Err(TaskError::CheckFailed(_))));
+        for is_interrupted in [false, true] {
+            let told = ended(&["power-off"], &left, is_interrupted).unwrap_err().to_string();
+            assert!(told.contains("power-off") && told.contains("delete-volume --volume-id vol-1"), "{told}");
+            assert!(matches!(ended(&[], &left, is_interrupted), Err(TaskError::Leftovers { .. })));
+        }
+    }
+
+    /// Alone in its process under nextest: whoever runs beside it would be interrupted too.
+    #[test]
+    fn whoever_interrupts_a_check_still_has_it_taken_away() {
+        let repository = Repository::find().unwrap();
+        let played = Played::answering(
+            r#"*describe-availability-zones*) kill -INT $PPID; echo '{"AvailabilityZones":[{"ZoneName":"a"}]}' ;;
+            *describe-volumes*) echo '["vol-1"]' ;;
+            *delete-volume*) refuse VolumeInUse ;;"#,
+        );
+        let aws = played.aws(&repository);
+        let check: Vec<&Check> = CHECKS.iter().filter(|check| check.name == "delete-twice").collect();
+        let error = ask_all(&aws, &check, None).unwrap_err();
+        assert!(matches!(error, TaskError::Leftovers { .. }), "{error}");
+        assert!(error.to_string().contains("interrupted") && error.to_string().contains("vol-1"), "{error}");
+        assert_eq!(played.times("ec2 create-volume"), 0);
+    }
+
+    #[test]
     #[ignore = "needs the emulators"]
     fn what_a_killed_run_has_left_is_swept() {
         let repository = Repository::find().unwrap();
@@ -229,7 +306,7 @@ mod tests {
         let traces = Traces::of_new_run(&aws).unwrap();
         let interruption = Interruption::watch().unwrap();
         for check in CHECKS.iter().filter(|check| check.emulators_answer) {
-            assert_eq!(ask(check, &traces, None, &interruption), Verdict::Holds, "{}", check.name);
+            assert_eq!(ask(check, &traces, None, &interruption).unwrap(), Verdict::Holds, "{}", check.name);
         }
         checks::Setting { traces: &traces, stack: None, interruption: &interruption }.snapshot().unwrap();
         make_an_image(&traces);
@@ -250,9 +327,17 @@ mod tests {
                 ]),
             ]
         };
-        let has_key = || aws.ask(&["kms", "list-aliases"]).unwrap().to_string().contains(&traces.alias());
+        let has_key = || {
+            let keys = aws.ask(&["kms", "list-keys", "--query", "Keys[].KeyId"]).unwrap();
+            let of =
+                |verb: &str, key: &Value| aws.ask(&["kms", verb, "--key-id", key.as_str().unwrap()]).unwrap();
+            keys.as_array().unwrap().iter().any(|key| {
+                of("list-resource-tags", key).to_string().contains(traces.run())
+                    && of("describe-key", key)["KeyMetadata"]["KeyState"] == "Enabled"
+            })
+        };
         assert!(all().iter().all(|number| *number > 0) && has_key(), "{:?}", all());
-        assert_eq!(Traces::of_every_run(&aws).remove().unwrap(), Vec::<String>::new());
+        assert_eq!(Traces::of_every_run(&aws).remove(), []);
         assert_eq!((all(), has_key()), ([0; 4], false));
     }
 

@@ -3,6 +3,7 @@
 //! Read `command_line` for the verbs, then `test/steps` for what `cargo xtask test` does.
 
 mod aws;
+mod base64;
 mod base_image;
 mod bench;
 mod build_time;
@@ -22,6 +23,7 @@ mod package;
 mod process;
 mod python;
 mod random;
+mod remnant;
 mod remove;
 mod repository;
 mod speech;

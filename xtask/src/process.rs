@@ -4,12 +4,14 @@ mod running;
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 
+use rustix::process::Signal;
+
 use crate::error::TaskError;
-use crate::interruption::Interruption;
+use crate::interruption::{self, Interruption};
 use crate::repository::Repository;
 use crate::speech;
 pub(crate) use running::Running;
@@ -124,6 +126,9 @@ impl Program {
     /// Runs it, and gives what it wrote to its standard output; or, when it said no, what it complained of.
     pub(crate) fn attempt(mut self) -> Result<Result<String, String>, TaskError> {
         let output = self.command.stdin(Stdio::null()).output().map_err(|cause| self.not_started(cause))?;
+        if was_interrupted(output.status) {
+            return Err(TaskError::Interrupted);
+        }
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
         Ok(if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) })
     }
@@ -143,5 +148,33 @@ fn judge(shown: &str, status: ExitStatus) -> Result<(), TaskError> {
     if status.success() {
         return Ok(());
     }
+    if was_interrupted(status) {
+        return Err(TaskError::Interrupted);
+    }
     Err(TaskError::Failed { command: shown.to_owned(), code: status.code() })
+}
+
+/// A Ctrl-C at the terminal reaches the program that runs as well as this one. That is no failure of the program's.
+fn was_interrupted(status: ExitStatus) -> bool {
+    let asking = [Signal::HUP, Signal::INT, Signal::TERM].map(Signal::as_raw);
+    status.code() == Some(interruption::EXIT_CODE) || status.signal().is_some_and(|one| asking.contains(&one))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+    use super::*;
+
+    #[test]
+    fn a_program_that_was_interrupted_has_not_failed() {
+        let repository = Repository::find().unwrap();
+        let ended = |script: &str| Program::new(&repository, "sh").arguments(["-c", script]);
+        for interrupted in ["exit 130", "kill -INT $$", "kill -TERM $$"] {
+            assert!(matches!(ended(interrupted).run(), Err(TaskError::Interrupted)), "{interrupted}");
+            assert!(matches!(ended(interrupted).attempt(), Err(TaskError::Interrupted)), "{interrupted}");
+        }
+        assert!(matches!(ended("exit 254").run(), Err(TaskError::Failed { code: Some(254), .. })));
+        assert!(matches!(ended("kill -KILL $$").run(), Err(TaskError::Failed { code: None, .. })));
+        assert_eq!(ended("echo no >&2; exit 1").attempt().unwrap(), Err("no".to_owned()));
+    }
 }

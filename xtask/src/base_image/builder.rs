@@ -1,25 +1,22 @@
-//! The instance that becomes the image: started, waited for, and terminated whatever happened.
+//! The instance that becomes the image: started, and waited for.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::image::Label;
+use super::image::{Label, NAME_TAG};
 use super::place::Place;
 use crate::aws::Aws;
+use crate::aws::tagged::Tagged;
 use crate::error::TaskError;
 use crate::interruption::{self, Interruption};
+use crate::remnant::Remnant;
 use crate::speech;
 
 /// Boot, fetch, lay down and power off take two or three minutes.
 const PATIENCE: Duration = Duration::from_secs(20 * 60);
 const GLANCE: Duration = Duration::from_secs(3);
-
-/// How often a builder is looked for that may have been started without our learning its id.
-const LOOKS: u32 = 5;
-
-const ALIVE: &str = "Name=instance-state-name,Values=pending,running,stopping,stopped";
 
 /// The objects of a run, all of which are removed when it ends.
 #[derive(Debug, Clone)]
@@ -184,51 +181,17 @@ fn say_console(aws: &Aws<'_>, id: &str) {
 
 /// Builders of the same image that another run has started and not ended.
 pub(super) fn others(aws: &Aws<'_>, name: &str) -> Result<Vec<String>, TaskError> {
-    alive(aws, &format!("Name=tag:rekindle:base-image,Values={name}"))
+    Tagged::with(aws, NAME_TAG, name).instances()
 }
 
-fn alive(aws: &Aws<'_>, filter: &str) -> Result<Vec<String>, TaskError> {
-    let query = "Reservations[].Instances[].InstanceId";
-    let found = aws.ask(&["ec2", "describe-instances", "--filters", filter, ALIVE, "--query", query])?;
-    Ok(found.as_array().into_iter().flatten().filter_map(|id| id.as_str().map(str::to_owned)).collect())
-}
-
-/// Terminates the builder and removes bundle and answer; what stays is said in sentences.
-pub(super) fn remove(
-    aws: &Aws<'_>,
-    known: Option<&str>,
-    run: &str,
-    traces: &Traces,
-) -> Result<Vec<String>, TaskError> {
-    let mut left = Vec::new();
-    for id in builders(aws, known, run)? {
-        if let Err(refusal) = aws.attempt(&["ec2", "terminate-instances", "--instance-ids", &id])? {
-            left.push(format!("the instance {id} ({})", refusal.code()));
-        }
-    }
-    for name in ["bundle.tar", "answer"] {
-        let key = traces.key(name);
-        if aws.attempt(&["s3api", "delete-object", "--bucket", &traces.bucket, "--key", &key])?.is_err() {
-            left.push(format!("the object s3://{}/{key}", traces.bucket));
-        }
-    }
-    Ok(left)
-}
-
-/// One whose id was not learned may be listed only a little later.
-fn builders(aws: &Aws<'_>, known: Option<&str>, run: &str) -> Result<Vec<String>, TaskError> {
-    if let Some(id) = known {
-        return Ok(vec![id.to_owned()]);
-    }
-    let filter = format!("Name=tag:rekindle:base-image-run,Values={run}");
-    for _ in 0..LOOKS {
-        let found = alive(aws, &filter)?;
-        if !found.is_empty() {
-            return Ok(found);
-        }
-        interruption::pause(GLANCE);
-    }
-    Ok(Vec::new())
+/// Removes bundle and answer; gives what may be left.
+pub(super) fn remove_objects(aws: &Aws<'_>, traces: &Traces) -> Vec<Remnant> {
+    let remove = |name: &str| {
+        let (bucket, key) = (traces.bucket.as_str(), traces.key(name));
+        let command = ["s3api", "delete-object", "--bucket", bucket, "--key", &key];
+        aws.take_away(&format!("the object s3://{bucket}/{key}"), &command)
+    };
+    ["bundle.tar", "answer"].into_iter().filter_map(remove).collect()
 }
 
 #[cfg(test)]

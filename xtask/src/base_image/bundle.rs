@@ -17,13 +17,14 @@ use crate::repository::Repository;
 const LONGEST_FILE_BYTES: u64 = 1024 * 1024;
 const LONGEST_PROGRAM_BYTES: u64 = 512 * 1024 * 1024;
 
-/// What the beginnings of secrets look like. None of them has a place in an image.
-const SECRETS: [&str; 3] = ["AGE-SECRET-KEY", "encrypted secret key", "PRIVATE KEY"];
+/// What secrets look like. None of them has a place in an image. Comments of a minisign key may say anything; its own
+/// line begins with the algorithms, and the last two are a key without a password, as `rekindle-agent keygen` writes it,
+/// and one with a password.
+const SECRETS: [&str; 5] = ["AGE-SECRET-KEY", "PRIVATE KEY", "encrypted secret key", "RWQAAEIy", "RWRTY0Iy"];
 
 /// Where everything comes from.
 #[derive(Debug, Clone)]
 pub(super) struct Inputs {
-    pub(super) machine: String,
     pub(super) config: PathBuf,
     pub(super) trusted_keys: PathBuf,
     pub(super) recipes: PathBuf,
@@ -78,7 +79,7 @@ pub(super) fn contradiction(text: &str, machine: &str, region: &str, place: &Pla
     })
 }
 
-/// Checks and packs. The folder is this run's own, and is emptied first.
+/// Checks and packs, into a folder of this run's own.
 pub(super) fn pack(
     repository: &Repository,
     inputs: &Inputs,
@@ -94,7 +95,6 @@ pub(super) fn pack(
             architecture.name()
         )));
     }
-    let _ = fs::remove_dir_all(folder);
     let content = folder.join("content");
     collect(inputs, &content)?;
     rehearse(repository, &content, architecture, &folder.join("rehearsed"))?;
@@ -105,7 +105,7 @@ pub(super) fn pack(
 }
 
 fn collect(inputs: &Inputs, content: &Path) -> Result<(), TaskError> {
-    copy(&inputs.agent, &content.join("rekindle-agent"), LONGEST_PROGRAM_BYTES, 0o755)?;
+    write(&content.join("rekindle-agent"), &read(&inputs.agent, LONGEST_PROGRAM_BYTES)?, 0o755)?;
     copy_text(&inputs.config, &content.join("agent.toml"))?;
     copy_all(&inputs.trusted_keys, &[".pub"], &content.join("trusted-keys"))?;
     copy_all(&inputs.recipes, &[".toml", ".toml.minisig"], &content.join("recipes"))?;
@@ -127,30 +127,42 @@ fn copy_all(from: &Path, endings: &[&str], into: &Path) -> Result<(), TaskError>
     Ok(())
 }
 
-/// A file that may hold no secret.
+/// A file that may hold no secret. What is copied is what was checked, and nothing is copied before.
 fn copy_text(from: &Path, to: &Path) -> Result<(), TaskError> {
-    copy(from, to, LONGEST_FILE_BYTES, 0o644)?;
-    let text = fs::read(to).map_err(|cause| TaskError::file(to, cause))?;
-    let text = String::from_utf8_lossy(&text);
-    match SECRETS.iter().find(|secret| text.contains(**secret)) {
-        None => Ok(()),
+    let bytes = read(from, LONGEST_FILE_BYTES)?;
+    match secret_in(&bytes) {
+        None => write(to, &bytes, 0o644),
         Some(secret) => Err(TaskError::CheckFailed(format!(
-            "{} holds a secret ({secret}…): nothing of it was uploaded. An image has public keys and wrapped identities only",
+            "{} holds a secret ({secret}…): it was neither copied nor uploaded. An image has public keys and wrapped \
+             identities only",
             from.display()
         ))),
     }
 }
 
-fn copy(from: &Path, to: &Path, limit_bytes: u64, mode: u32) -> Result<(), TaskError> {
-    let length = fs::metadata(from).map_err(|cause| TaskError::file(from, cause))?.len();
-    if length > limit_bytes {
-        return Err(TaskError::CheckFailed(format!("{} is longer than {limit_bytes} bytes", from.display())));
+/// What kind of secret there is, if any.
+fn secret_in(bytes: &[u8]) -> Option<&'static str> {
+    let text = String::from_utf8_lossy(bytes);
+    SECRETS.into_iter().find(|secret| text.contains(secret))
+}
+
+fn read(path: &Path, limit_bytes: u64) -> Result<Vec<u8>, TaskError> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)
+        .and_then(|file| file.take(limit_bytes + 1).read_to_end(&mut bytes))
+        .map_err(|cause| TaskError::file(path, cause))?;
+    if bytes.len() as u64 > limit_bytes {
+        return Err(TaskError::CheckFailed(format!("{} is longer than {limit_bytes} bytes", path.display())));
     }
+    Ok(bytes)
+}
+
+fn write(to: &Path, bytes: &[u8], mode: u32) -> Result<(), TaskError> {
     let folder = to.parent().unwrap_or(to);
     fs::create_dir_all(folder)
-        .and_then(|()| fs::copy(from, to))
-        .and_then(|_| fs::set_permissions(to, fs::Permissions::from_mode(mode)))
-        .map_err(|cause| TaskError::file(from, cause))
+        .and_then(|()| fs::write(to, bytes))
+        .and_then(|()| fs::set_permissions(to, fs::Permissions::from_mode(mode)))
+        .map_err(|cause| TaskError::file(to, cause))
 }
 
 /// What the builder will do, done here into a folder: a recipe that nobody signed is found before anything is paid for.
@@ -182,11 +194,11 @@ fn rehearse(
         .map_err(|reason| TaskError::CheckFailed(format!("the agent refuses to be laid down: {reason}")))
 }
 
-/// The same bytes for the same content, so that the same image is not made twice.
+/// The same bytes for the same content, whatever the umask of whoever packs it, so that the same image is not made twice.
 fn archive(repository: &Repository, content: &Path, path: &Path) -> Result<(), TaskError> {
     Program::new(repository, "tar")
         .arguments(["--create", "--format=ustar", "--sort=name", "--mtime=@0", "--owner=0", "--group=0"])
-        .arguments(["--numeric-owner", "--mode=go-w", "--file"])
+        .arguments(["--numeric-owner", "--mode=u=rwX,go=rX", "--file"])
         .arguments([path, Path::new("--directory"), content, Path::new(".")])
         .output()
         .map(drop)
@@ -266,37 +278,61 @@ mod tests {
         assert_eq!(refused(&with_role), None);
     }
 
+    /// A minisign key with a password: what it is encrypted with is cut off.
+    const WITH_PASSWORD: &str = "untrusted comment: minisign encrypted secret key\nRWRTY0IyZm9vYmFy";
+
+    /// Our own, as `rekindle-agent keygen` writes it, and its public half.
+    fn signing_key(folder: &Path) -> (String, String) {
+        let key = rekindle_agent::keys::SigningKey::generate().unwrap();
+        let path = folder.join("signing.key");
+        key.write(&path).unwrap();
+        (fs::read_to_string(path).unwrap(), key.public_text().unwrap())
+    }
+
     #[test]
-    fn secrets_never_get_into_a_bundle() {
+    fn secrets_are_neither_packed_nor_copied() {
         let folder = tempfile::tempdir().unwrap();
-        let to = folder.path().join("content/x");
-        for (text, is_fine) in [
-            ("untrusted comment: minisign public key 0123\nRWQ=", true),
-            ("untrusted comment: minisign encrypted secret key\nRWQ=", false),
+        let (secret, public) = signing_key(folder.path());
+        let without_comment = secret.lines().nth(1).unwrap();
+        let other_comment = WITH_PASSWORD.replace("minisign encrypted secret key", "for the office");
+        for (number, (text, is_fine)) in [
+            (public.as_str(), true),
+            (secret.as_str(), false),
+            (without_comment, false),
+            (WITH_PASSWORD, false),
+            (&other_comment, false),
             ("# created\nAGE-SECRET-KEY-1QQQ", false),
             ("-----BEGIN OPENSSH PRIVATE KEY-----", false),
-        ] {
-            let from = folder.path().join("x");
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let (from, to) = (folder.path().join("x"), folder.path().join(format!("content/{number}")));
             fs::write(&from, text).unwrap();
             assert_eq!(copy_text(&from, &to).is_ok(), is_fine, "{text}");
+            assert_eq!(to.exists(), is_fine, "{text}");
         }
     }
 
     #[test]
-    fn the_same_content_is_the_same_bundle_whenever_it_is_packed() {
+    fn the_same_content_is_the_same_bundle_whoever_packs_it() {
         let repository = Repository::find().unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let packed = |name: &str, content: &str| {
+        let packed = |name: &str, content: &str, umask: u32| {
             let place = folder.path().join(name);
-            fs::create_dir_all(place.join("b")).unwrap();
-            fs::write(place.join("b/one"), content).unwrap();
-            fs::write(place.join("a"), "a").unwrap();
+            for (path, text, mode) in [("b/one", content, 0o666), ("a", "a", 0o666), ("program", "p", 0o777)]
+            {
+                write(&place.join(path), text.as_bytes(), mode & !umask).unwrap();
+            }
+            fs::set_permissions(place.join("b"), fs::Permissions::from_mode(0o777 & !umask)).unwrap();
             let path = folder.path().join(format!("{name}.tar"));
             archive(&repository, &place, &path).unwrap();
             digest(&path).unwrap()
         };
-        let first = packed("first", "1");
-        assert_eq!(first, packed("second", "1"));
-        assert_ne!(first, packed("third", "2"));
+        let first = packed("first", "1", 0o022);
+        for (name, umask) in [("second", 0o022), ("private", 0o077), ("open", 0o002)] {
+            assert_eq!(first, packed(name, "1", umask), "{name}");
+        }
+        assert_ne!(first, packed("third", "2", 0o022));
     }
 }

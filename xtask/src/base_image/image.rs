@@ -1,9 +1,10 @@
-//! The image: found by its name, made, waited for, and taken away again when it did not come about.
+//! The image: found by its name, made, and waited for.
 
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::aws::tagged::snapshots_of;
 use crate::aws::{Aws, Refusal};
 use crate::error::TaskError;
 use crate::interruption::{self, Interruption};
@@ -22,16 +23,18 @@ pub(super) struct Label {
     pub(super) run: String,
 }
 
+/// The tag that holds a run's word.
+pub(super) const RUN_TAG: &str = "rekindle:base-image-run";
+
+/// The tag that holds an image's name, on everything that it was made with.
+pub(super) const NAME_TAG: &str = "rekindle:base-image";
+
 impl Label {
     /// Of everything that a run makes.
     fn tags(&self) -> Vec<Value> {
-        [
-            ("rekindle:stack", &self.stack),
-            ("rekindle:base-image", &self.name),
-            ("rekindle:base-image-run", &self.run),
-        ]
-        .map(|(key, value)| json!({"Key": key, "Value": value}))
-        .into()
+        [("rekindle:stack", &self.stack), (NAME_TAG, &self.name), (RUN_TAG, &self.run)]
+            .map(|(key, value)| json!({"Key": key, "Value": value}))
+            .into()
     }
 
     /// Of images and snapshots: the orchestrator may start only what carries the machine.
@@ -165,40 +168,6 @@ fn finish(aws: &Aws<'_>, image: &Value, label: &Label) -> Result<(), TaskError> 
 
 fn is_tagged(snapshot: &Value, key: &str) -> bool {
     snapshot["Tags"].as_array().into_iter().flatten().any(|tag| tag["Key"] == key)
-}
-
-fn snapshots_of(image: &Value) -> Vec<String> {
-    let disks = image["BlockDeviceMappings"].as_array().into_iter().flatten();
-    disks.filter_map(|disk| disk["Ebs"]["SnapshotId"].as_str().map(str::to_owned)).collect()
-}
-
-/// Takes away the image that a run made, and its snapshots; what stays is said in a sentence.
-pub(super) fn remove(aws: &Aws<'_>, run: &str) -> Result<Vec<String>, TaskError> {
-    let filter = format!("Name=tag:rekindle:base-image-run,Values={run}");
-    let images = aws.ask(&["ec2", "describe-images", "--owners", "self", "--filters", &filter])?;
-    let mut snapshots = Vec::new();
-    let mut left = Vec::new();
-    for image in images["Images"].as_array().into_iter().flatten() {
-        let id = image["ImageId"].as_str().unwrap_or_default();
-        snapshots.extend(snapshots_of(image));
-        if let Err(refusal) = aws.attempt(&["ec2", "deregister-image", "--image-id", id])? {
-            left.push(format!("the image {id} ({})", refusal.code()));
-        }
-    }
-    let tagged = aws.ask(&["ec2", "describe-snapshots", "--owner-ids", "self", "--filters", &filter])?;
-    let tagged = tagged["Snapshots"].as_array().into_iter().flatten();
-    snapshots.extend(tagged.filter_map(|snapshot| snapshot["SnapshotId"].as_str().map(str::to_owned)));
-    snapshots.sort();
-    snapshots.dedup();
-    for id in snapshots {
-        match aws.attempt(&["ec2", "delete-snapshot", "--snapshot-id", &id])? {
-            Err(refusal) if refusal.code() != "InvalidSnapshot.NotFound" => {
-                left.push(format!("the snapshot {id} ({})", refusal.code()));
-            }
-            _ => {}
-        }
-    }
-    Ok(left)
 }
 
 #[cfg(test)]

@@ -7,10 +7,13 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use rekindle_domain::MachineKey;
 use serde_json::{Value, json};
 
 use super::name as name_of;
 use super::*;
+use crate::aws::tests::Played;
+use crate::base64;
 use crate::interruption::pause;
 
 #[derive(Parser)]
@@ -28,14 +31,225 @@ fn a_machine_has_three_ids() {
     }
 }
 
+/// The register and the agent would refuse the configuration of any other machine.
+#[test]
+fn a_machine_is_what_the_agent_takes_for_one() {
+    let longest = "a".repeat(63);
+    for part in
+        ["a", "-a", "a-", "-", "a-b", "0", "A", "", longest.as_str(), &format!("{longest}a"), "ä", "a.b"]
+    {
+        let machine = format!("acme/orders/{part}");
+        assert_eq!(machine_key(&machine).is_ok(), MachineKey::parse(&machine).is_ok(), "{machine}");
+    }
+}
+
 #[test]
 fn the_name_follows_from_everything_and_ec2_takes_it() {
     let stack = "a".repeat(27);
-    let name = |machine: &str, parent: &str| name_of(&stack, machine, parent, "digest");
-    assert_eq!(name("a/b/c", "ami-1"), name("a/b/c", "ami-1"));
-    assert_ne!(name("a/b/c", "ami-1"), name("a/b/d", "ami-1"));
-    assert_ne!(name("a/b/c", "ami-1"), name("a/b/c", "ami-2"));
-    assert!((3..=128).contains(&name("a/b/c", "ami-1").len()));
+    let content = Content { machine: "a/b/c", parent: "ami-1", bundle: "digest", disk_key: "key-1" };
+    let name = name_of(&stack, &content);
+    assert_eq!(name, name_of(&stack, &content.clone()));
+    for other in [
+        Content { machine: "a/b/d", ..content },
+        Content { parent: "ami-2", ..content },
+        Content { bundle: "other", ..content },
+        Content { disk_key: "key-2", ..content },
+    ] {
+        assert_ne!(name, name_of(&stack, &other), "{other:?}");
+    }
+    assert_ne!(name, name_of("rekindle", &content));
+    assert!((3..=128).contains(&name.len()));
+}
+
+/// A customer's account as a script plays it. Its machine has the other processor: then no agent runs here beforehand.
+struct PlayedAccount {
+    folder: tempfile::TempDir,
+    played: Played,
+}
+
+impl PlayedAccount {
+    /// With answers of a test's own before the others.
+    fn new(cases: &str) -> Self {
+        let (architecture, of_elf) = match Architecture::of_this_machine() {
+            Architecture::Arm64 => ("x86_64", 0x3e),
+            Architecture::X86_64 => ("arm64", 0xb7),
+        };
+        let output = |key: &str, value: &str| json!({"OutputKey": key, "OutputValue": value});
+        let launch = json!({
+            "builder_launch_template": {"id": "lt-1", "version": "1"},
+            "isolated": {"security_group": "sg-1", "subnets": {"a": "subnet-1"}}
+        });
+        let outputs = [
+            output("Launch", &launch.to_string()),
+            output("BaseImageProfileName", "acme-base-image"),
+            output("AgentApiUrl", "https://example.com"),
+        ];
+        let stack = json!({"Stacks": [{"Outputs": outputs}]});
+        let root = json!({"DeviceName": "/dev/xvda", "Ebs": {"KmsKeyId": "key-1"}});
+        let template =
+            json!({"LaunchTemplateVersions": [{"LaunchTemplateData": {"BlockDeviceMappings": [root]}}]});
+        let parent = json!({"Images": [{
+            "State": "available", "RootDeviceType": "ebs", "VirtualizationType": "hvm",
+            "Architecture": architecture, "RootDeviceName": "/dev/xvda"
+        }]});
+        let played = Played::answering(&format!(
+            r#"{cases}
+            *configure\ get*) echo eu-west-1 ;;
+            *get-caller-identity*) echo 123456789012 ;;
+            *describe-stacks*) echo '{stack}' ;;
+            *describe-launch-template-versions*) echo '{template}' ;;
+            *--image-ids\ ami-parent*) echo '{parent}' ;;
+            *run-instances*) echo '{{"Instances": [{{"InstanceId": "i-1"}}]}}' ;;"#
+        ));
+        let account = Self { folder: tempfile::tempdir().unwrap(), played };
+        account.write_inputs(of_elf);
+        account
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write_inputs(&self, of_elf: u8) {
+        let mut agent = [0_u8; 20];
+        agent[..4].copy_from_slice(b"\x7fELF");
+        agent[18] = of_elf;
+        fs::write(self.at("agent"), agent).unwrap();
+        for folder in ["keys", "recipes"] {
+            fs::create_dir(self.at(folder)).unwrap();
+        }
+        let region = self.played.aws(&Repository::find().unwrap()).region().unwrap();
+        let config = format!(
+            "# {}\nmachine = \"acme/orders/database\"\n[aws]\nregion = \"{region}\"\n\
+             agent_api = \"https://example.com\"\n",
+            self.folder.path().display()
+        );
+        fs::write(self.at("agent.toml"), config).unwrap();
+    }
+
+    fn make(&self, consent: &str) -> Result<Option<BaseImage>, TaskError> {
+        let whole = |name: &str| self.at(name).display().to_string();
+        let (config, keys, recipes, agent) =
+            (whole("agent.toml"), whole("keys"), whole("recipes"), whole("agent"));
+        let words = [
+            ["base-image", "--stack", "acme", "--machine", "acme/orders/database", "--parent", "ami-parent"],
+            ["--config", &config, "--trusted-keys", &keys, "--recipes", &recipes, consent],
+        ]
+        .concat();
+        let line = Line::try_parse_from(words.into_iter().chain(["--agent", agent.as_str()]));
+        let arguments = line.unwrap_or_else(|error| panic!("{error}")).arguments;
+        let repository = Repository::find().unwrap();
+        make(&repository, &self.played.aws(&repository), &arguments)
+    }
+
+    /// Copies of this account's configuration that lie below target.
+    fn copies_left(&self) -> usize {
+        let own = self.folder.path().display().to_string();
+        let runs = fs::read_dir(Repository::find().unwrap().target().join("base-image"));
+        let copies = runs.into_iter().flatten().map(|run| run.unwrap().path().join("content/agent.toml"));
+        copies.filter(|copy| fs::read_to_string(copy).is_ok_and(|text| text.contains(&own))).count()
+    }
+}
+
+#[test]
+fn a_failing_clean_up_hides_neither_the_failure_nor_what_is_left() {
+    let account = PlayedAccount::new(
+        r#"*s3\ cp*) echo "failed while checking the bundle: x" ;;
+        *describe-instances*--filters*rekindle:base-image-run*) echo '["i-1"]' ;;
+        *describe-snapshots*) refuse ExpiredToken ;;
+        *terminate-instances*|*delete-object*bundle*) refuse UnauthorizedOperation ;;"#,
+    );
+    let error = account.make("--yes").unwrap_err();
+    assert!(matches!(error, TaskError::Leftovers { .. }), "{error:?}");
+    let told = error.to_string();
+    for part in [
+        "failed while checking the bundle: x",
+        "`aws ec2 terminate-instances --instance-ids i-1` (",
+        "snapshots, which could not be listed: `aws ec2 describe-snapshots",
+        "/bundle.tar: `aws s3api delete-object",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert!(!told.contains("/answer:"), "{told}");
+}
+
+#[test]
+fn a_builder_that_stays_does_not_hide_the_image_that_was_made() {
+    let image = json!({"Images": [{
+        "ImageId": "ami-new", "State": "available", "BlockDeviceMappings": [{"Ebs": {"SnapshotId": "snap-1"}}]
+    }]});
+    let account = PlayedAccount::new(&format!(
+        r#"*s3\ cp*) grep -o 'REKINDLE_SHA256=.*' "$notes.user-data" | sed 's/.*=/built /' ;;
+        *run-instances*) cp "$(printf '%s\n' "$*" | sed 's,.*file://\([^ ]*\).*,\1,')" "$notes.user-data"
+            echo '{{"Instances": [{{"InstanceId": "i-1"}}]}}' ;;
+        *describe-instances*--query*Ebs.VolumeId*) echo '["vol-1"]' ;;
+        *describe-instances*i-1*) echo '{{"Reservations": [{{"Instances": [{{"State": {{"Name": "stopped"}}}}]}}]}}' ;;
+        *describe-volumes*) echo '{{"Volumes": [{{"Encrypted": true, "KmsKeyId": "key-1"}}]}}' ;;
+        *create-image*) echo '{{"ImageId": "ami-new"}}' ;;
+        *--image-ids\ ami-new*) echo '{image}' ;;
+        *terminate-instances*) refuse UnauthorizedOperation ;;"#
+    ));
+    let told = account.make("--yes").unwrap_err().to_string();
+    assert!(told.starts_with("the image ami-new was made\n"), "{told}");
+    assert!(told.contains("`aws ec2 terminate-instances --instance-ids i-1`"), "{told}");
+    assert_eq!(account.played.times("ec2 deregister-image"), 0);
+}
+
+#[test]
+fn a_dry_run_neither_waits_nor_writes() {
+    let account = PlayedAccount::new("");
+    assert_eq!(account.make("--dry-run").unwrap(), None);
+    // Whoever waited for it would be refused.
+    let pending = PlayedAccount::new(
+        r#"*Name=name,*) echo '{"Images": [{"ImageId": "ami-old", "State": "pending"}]}' ;;
+        *--image-ids\ ami-old*) refuse UnauthorizedOperation ;;"#,
+    );
+    let image = pending.make("--dry-run").unwrap().unwrap();
+    assert_eq!((image.image_id.as_str(), image.is_new), ("ami-old", false));
+    for account in [&account, &pending] {
+        let asked = account.played.asked();
+        let reads = ["configure get", "sts get-caller-identity", "cloudformation describe-", "ec2 describe-"];
+        let is_read = |line: &String| reads.iter().any(|read| line.starts_with(read));
+        assert!(asked.iter().all(is_read), "{asked:?}");
+        assert!(!asked.iter().any(|line| line.contains("--image-ids ami-old")), "{asked:?}");
+    }
+}
+
+#[test]
+fn copies_of_what_is_packed_go_also_when_it_is_refused() {
+    let account = PlayedAccount::new("");
+    fs::write(account.at("keys/customer.pub"), "AGE-SECRET-KEY-1QQQ").unwrap();
+    let error = account.make("--dry-run").unwrap_err();
+    assert!(error.to_string().contains("holds a secret"), "{error}");
+    assert_eq!(account.copies_left(), 0);
+}
+
+/// The builder's own script, on a folder, with an `aws` command that refuses the bundle.
+#[test]
+fn a_builder_that_gives_up_answers_and_powers_itself_off() {
+    let played = Played::answering("*get-object*) refuse NoSuchKey ;;");
+    let folder = tempfile::tempdir().unwrap();
+    let order = Order {
+        region: "eu-west-1".to_owned(),
+        bucket: "bucket".to_owned(),
+        folder: "folder".to_owned(),
+        sha256: "0".repeat(64),
+    };
+    let script = folder.path().join("script");
+    fs::write(&script, user_data::script(&order).unwrap()).unwrap();
+    let programs = played.program().parent().unwrap().to_owned();
+    let found = std::env::var("PATH").unwrap();
+    let output = Command::new("sh")
+        .arg(&script)
+        .env("REKINDLE_ROOT", folder.path().join("root"))
+        .env("PATH", format!("{}:{found}", programs.display()))
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(!output.status.success());
+    assert!(said.contains("failed while fetching the bundle: An error occurred (NoSuchKey)"), "{said}");
+    assert!(said.ends_with("powering off\n"), "{said}");
+    assert_eq!(played.times("s3api put-object --region eu-west-1 --bucket bucket --key folder/answer"), 1);
 }
 
 fn ask(aws: &Aws<'_>, words: &str) -> Value {
@@ -207,8 +421,11 @@ impl Account {
     /// A system as it looks after its first start.
     fn system(&self, name: &str) -> PathBuf {
         let root = self.at(name);
+        let users = ["root", "home/admin"].map(|home| format!("somebody:x:0:0::/{home}:/bin/sh\n")).concat();
         for (place, content) in [
+            ("etc/passwd", users.as_str()),
             ("etc/machine-id", "0123456789abcdef0123456789abcdef\n"),
+            ("var/lib/dbus/machine-id", "0123456789abcdef0123456789abcdef\n"),
             ("etc/ssh/ssh_host_ed25519_key", "a host key"),
             ("etc/ssh/sshd_config", "kept"),
             ("etc/hostname", "kept"),
@@ -244,23 +461,15 @@ fn play_the_machine(account: &Account, root: &Path, before: impl FnOnce(&Aws<'_>
     before(&aws);
     let told =
         ask(&aws, &format!("ec2 describe-instance-attribute --attribute userData --instance-id {instance}"));
-    let script = decoded(told["UserData"]["Value"].as_str().unwrap());
+    let script = String::from_utf8(base64::decoded(told["UserData"]["Value"].as_str().unwrap())).unwrap();
     let path = account.at("user-data");
     fs::write(&path, &script).unwrap();
     // The answer is in the bucket; a real machine would say the rest on its console.
     let output = Command::new("sh").arg(&path).env("REKINDLE_ROOT", root).output().unwrap();
-    if output.status.success() {
+    if String::from_utf8_lossy(&output.stdout).contains("powering off") {
         ask(&aws, &format!("ec2 stop-instances --instance-ids {instance}"));
     }
     script
-}
-
-fn decoded(base64: &str) -> String {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("encoded");
-    fs::write(&path, base64).unwrap();
-    let output = Command::new("base64").arg("--decode").arg(&path).output().unwrap();
-    String::from_utf8(output.stdout).unwrap()
 }
 
 fn read(root: &Path, place: &str) -> String {
@@ -312,6 +521,7 @@ fn an_image_is_made_once_with_the_agent_in_it_and_nothing_else_is_left() {
         "var/log/cloud-init-output.log",
         "var/log/journal/0123",
         "var/lib/systemd/random-seed",
+        "var/lib/dbus/machine-id",
         "var/lib/rekindle-base-image",
         "tmp/left",
     ] {

@@ -8,6 +8,7 @@ use super::Wanted;
 use crate::aws::Aws;
 use crate::error::TaskError;
 use crate::package::build::Architecture;
+use crate::remnant::Remnant;
 
 /// A change set that AWS has worked out.
 pub(super) struct ChangeSet {
@@ -80,13 +81,16 @@ impl ChangeSet {
         })
     }
 
-    /// Takes it back. A stack that was to come into being with it is there already, empty, and goes too.
-    pub(super) fn discard(&self, aws: &Aws<'_>) -> Result<(), TaskError> {
-        aws.carry_out(&["cloudformation", "delete-change-set", "--change-set-name", &self.id])?;
-        if self.is_new {
-            aws.carry_out(&["cloudformation", "delete-stack", "--stack-name", &self.stack])?;
-        }
-        Ok(())
+    /// Takes it back; gives what may be left. A stack that was to come into being with it is there already, empty, and
+    /// goes too.
+    pub(super) fn discard(&self, aws: &Aws<'_>) -> Vec<Remnant> {
+        let delete = ["cloudformation", "delete-change-set", "--change-set-name", &self.id];
+        let change_set = aws.take_away("the change set", &delete);
+        let empty_stack = self.is_new.then(|| {
+            let delete = ["cloudformation", "delete-stack", "--stack-name", &self.stack];
+            aws.take_away(&format!("the empty stack {}", self.stack), &delete)
+        });
+        change_set.into_iter().chain(empty_stack.flatten()).collect()
     }
 }
 
@@ -114,7 +118,28 @@ fn say_what_failed(aws: &Aws<'_>, stack: &str) -> Result<(), TaskError> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
     use super::*;
+    use crate::aws::tests::Played;
+    use crate::repository::Repository;
+
+    #[test]
+    fn what_was_not_agreed_to_is_taken_back_and_what_stays_is_told_of() {
+        let played = Played::answering("*delete-change-set*) refuse AccessDenied ;;");
+        let repository = Repository::find().unwrap();
+        let discarded = |is_new: bool| {
+            let (id, stack) = ("arn:changeSet/1".to_owned(), "rekindle".to_owned());
+            ChangeSet { id, stack, is_new, changes: Vec::new() }.discard(&played.aws(&repository))
+        };
+        let left = discarded(true);
+        assert_eq!(left.len(), 1);
+        assert!(
+            left[0].to_string().contains("delete-change-set --change-set-name arn:changeSet/1`"),
+            "{left:?}"
+        );
+        discarded(false);
+        assert_eq!(played.times("cloudformation delete-stack --stack-name rekindle"), 1);
+    }
 
     #[test]
     fn a_replacement_is_seen() {

@@ -6,6 +6,7 @@ use clap::builder::PossibleValuesParser;
 use serde_json::Value;
 
 use super::traces::Traces;
+use crate::base64;
 use crate::error::TaskError;
 use crate::interruption::{self, Interruption};
 
@@ -26,6 +27,8 @@ pub(super) struct Check {
     pub(super) cents: u32,
     /// Whether the emulators tell the truth about it.
     pub(super) emulators_answer: bool,
+    /// Whether it asks about a stack that is there already.
+    pub(super) needs_stack: bool,
     pub(super) ask: fn(&Setting<'_>) -> Result<Verdict, TaskError>,
 }
 
@@ -70,6 +73,7 @@ pub(super) const CHECKS: [Check; 8] = [
         claim: "RunInstances gives the same instance for the same client token",
         cents: 1,
         emulators_answer: false,
+        needs_stack: false,
         ask: client_token,
     },
     Check {
@@ -77,6 +81,7 @@ pub(super) const CHECKS: [Check; 8] = [
         claim: "a second image of the same name is InvalidAMIName.Duplicate",
         cents: 2,
         emulators_answer: false,
+        needs_stack: false,
         ask: image_name,
     },
     Check {
@@ -84,6 +89,7 @@ pub(super) const CHECKS: [Check; 8] = [
         claim: "snapshots of an image are tagged when they are made",
         cents: 2,
         emulators_answer: false,
+        needs_stack: false,
         ask: snapshot_tags,
     },
     Check {
@@ -91,6 +97,7 @@ pub(super) const CHECKS: [Check; 8] = [
         claim: "an instance that powers itself off is stopped, and not terminated",
         cents: 1,
         emulators_answer: false,
+        needs_stack: false,
         ask: power_off,
     },
     Check {
@@ -98,6 +105,7 @@ pub(super) const CHECKS: [Check; 8] = [
         claim: "deleting a snapshot that is gone says that it is gone",
         cents: 1,
         emulators_answer: true,
+        needs_stack: false,
         ask: delete_twice,
     },
     Check {
@@ -106,6 +114,7 @@ pub(super) const CHECKS: [Check; 8] = [
         cents: 1,
         // An image that is registered there has neither tags nor the snapshot that it was registered with.
         emulators_answer: false,
+        needs_stack: false,
         ask: launch_permission,
     },
     Check {
@@ -113,6 +122,7 @@ pub(super) const CHECKS: [Check; 8] = [
         claim: "KMS opens an identity for its own machine only",
         cents: 1,
         emulators_answer: true,
+        needs_stack: false,
         ask: wrapping_context,
     },
     Check {
@@ -120,6 +130,7 @@ pub(super) const CHECKS: [Check; 8] = [
         claim: "nobody but EC2 makes sessions of the instance role (--stack)",
         cents: 0,
         emulators_answer: false,
+        needs_stack: true,
         ask: instance_role,
     },
 ];
@@ -267,15 +278,10 @@ fn launch_permission(setting: &Setting<'_>) -> Result<Verdict, TaskError> {
 
 /// With a key of its own: the customer's data key opens nothing for whoever runs this.
 fn wrapping_context(setting: &Setting<'_>) -> Result<Verdict, TaskError> {
-    let key =
-        setting.word(&["kms", "create-key", "--description", "rekindle live check"], "/KeyMetadata/KeyId")?;
-    let name = setting.traces.alias();
-    let alias = ["kms", "create-alias", "--alias-name", &name, "--target-key-id", &key];
-    if let Err(refusal) = setting.traces.aws().attempt(&alias)? {
-        // Without its alias nobody would find it again.
-        setting.ask(&["kms", "schedule-key-deletion", "--key-id", &key, "--pending-window-in-days", "7"])?;
-        return Err(refusal.while_doing("naming a key"));
-    }
+    // Tagged when it is made: a run that is killed right after that leaves no key that nobody finds.
+    let tags = setting.traces.tags_of_a_key();
+    let create = ["kms", "create-key", "--description", "rekindle live check", "--tags", &tags];
+    let key = setting.word(&create, "/KeyMetadata/KeyId")?;
     let of = |machine: &str| format!("rekindle:machine=acme/orders/{machine}");
     let encrypt = ["kms", "encrypt", "--key-id", &key, "--plaintext", "bm90aGluZyBzZWNyZXQ="];
     let (own, other) = (of("database"), of("web"));
@@ -283,7 +289,7 @@ fn wrapping_context(setting: &Setting<'_>) -> Result<Verdict, TaskError> {
         setting.word(&[&encrypt[..], &["--encryption-context", &own]].concat(), "/CiphertextBlob")?;
     // In a file: versions of the `aws` command differ in how they read such bytes from the command line.
     let path = std::env::temp_dir().join(format!("rekindle-live-{}", setting.traces.run()));
-    std::fs::write(&path, decoded(&wrapped)).map_err(|cause| TaskError::file(&path, cause))?;
+    std::fs::write(&path, base64::decoded(&wrapped)).map_err(|cause| TaskError::file(&path, cause))?;
     let verdict = opens_for(setting, &format!("fileb://{}", path.display()), &own, &other);
     let _ = std::fs::remove_file(&path);
     verdict
@@ -298,21 +304,6 @@ fn opens_for(setting: &Setting<'_>, wrapped: &str, own: &str, other: &str) -> Re
     })
 }
 
-/// Base64, as the `aws` command prints bytes.
-fn decoded(text: &str) -> Vec<u8> {
-    const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let (mut bytes, mut bits, mut held) = (Vec::new(), 0_u32, 0_u32);
-    for value in text.bytes().filter_map(|byte| LETTERS.iter().position(|letter| *letter == byte)) {
-        held = (held << 6 | value as u32) & 0xfff;
-        bits += 6;
-        if bits >= 8 {
-            bits -= 8;
-            bytes.push((held >> bits) as u8);
-        }
-    }
-    bytes
-}
-
 fn instance_role(setting: &Setting<'_>) -> Result<Verdict, TaskError> {
     let Some(stack) = setting.stack else {
         return Ok(Verdict::CouldNotBeAsked("whose role? Give --stack".to_owned()));
@@ -321,6 +312,10 @@ fn instance_role(setting: &Setting<'_>) -> Result<Verdict, TaskError> {
     let Some(role) = outputs.get("InstanceRoleArn") else {
         return Ok(Verdict::CouldNotBeAsked(format!("the stack {stack} names no InstanceRoleArn")));
     };
+    // STS refuses a role that is not there with the same words.
+    if let Some(reason) = is_missing(setting, role)? {
+        return Ok(Verdict::CouldNotBeAsked(reason));
+    }
     let session = ["--role-session-name", "i-0123456789abcdef0", "--query", "AssumedRoleUser"];
     let asked = [&["sts", "assume-role", "--role-arn", role][..], &session].concat();
     Ok(match setting.traces.aws().attempt(&asked)? {
@@ -329,19 +324,50 @@ fn instance_role(setting: &Setting<'_>) -> Result<Verdict, TaskError> {
     })
 }
 
+/// Why a refusal of this role would prove nothing, if there is a reason.
+fn is_missing(setting: &Setting<'_>, role: &str) -> Result<Option<String>, TaskError> {
+    let name = role.rsplit('/').next().unwrap_or(role);
+    setting.interruption.check()?;
+    Ok(match setting.traces.aws().attempt(&["iam", "get-role", "--role-name", name])? {
+        Ok(found) if found["Role"]["Arn"] == role => None,
+        Ok(_) => Some(format!("{role} is not in this account: ask with credentials of that one")),
+        Err(refusal) => Some(format!("whether {role} is there cannot be seen: {}", refusal.0)),
+    })
+}
+
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
     use super::*;
+    use crate::aws::tests::Played;
+    use crate::repository::Repository;
+
+    const ROLE: &str = "arn:aws:iam::123456789012:role/rekindle/rekindle-eu-west-1-instance";
+
+    fn asked_about_the_role(get_role: &str) -> (Verdict, Played) {
+        let outputs = format!(
+            r#"{{"Stacks":[{{"Outputs":[{{"OutputKey":"InstanceRoleArn","OutputValue":"{ROLE}"}}]}}]}}"#
+        );
+        let played = Played::answering(&format!(
+            "*describe-stacks*) echo '{outputs}' ;; *get-role*) {get_role} ;; *assume-role*) refuse AccessDenied ;;"
+        ));
+        let repository = Repository::find().unwrap();
+        let aws = played.aws(&repository);
+        let traces = Traces::of_new_run(&aws).unwrap();
+        let interruption = Interruption::watch().unwrap();
+        let setting = Setting { traces: &traces, stack: Some("rekindle"), interruption: &interruption };
+        (instance_role(&setting).unwrap(), played)
+    }
 
     #[test]
-    fn bytes_are_read_as_they_are_printed() {
-        for (text, bytes) in [
-            ("", &b""[..]),
-            ("YQ==", b"a"),
-            ("bm90aGluZyBzZWNyZXQ=", b"nothing secret"),
-            ("/+8A", b"\xff\xef\0"),
-        ] {
-            assert_eq!(decoded(text), bytes, "{text}");
+    fn a_role_that_is_not_there_proves_nothing() {
+        let there = format!(r#"echo '{{"Role":{{"Arn":"{ROLE}"}}}}'"#);
+        let elsewhere = there.replace("123456789012", "210987654321");
+        assert_eq!(asked_about_the_role(&there).0, Verdict::Holds);
+        for answer in [&elsewhere, "refuse NoSuchEntity", "refuse AccessDenied"] {
+            let (verdict, played) = asked_about_the_role(answer);
+            assert!(matches!(verdict, Verdict::CouldNotBeAsked(_)), "{verdict:?}");
+            assert_eq!(played.times("sts assume-role"), 0);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use crate::aws::Aws;
+use crate::aws::{Aws, Refusal};
 use crate::error::TaskError;
 use crate::repository::Repository;
 use crate::speech;
@@ -13,6 +13,7 @@ use crate::speech;
 const AT_ONCE: &str = "1000";
 
 /// Something that outlives its stack.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Holding {
     Bucket(String),
     Table(String),
@@ -25,9 +26,11 @@ impl fmt::Display for Holding {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bucket(name) => write!(formatter, "bucket {name}, with every version of every object"),
-            Self::Table(name) => write!(formatter, "table {name}, the register"),
+            Self::Table(name) => {
+                write!(formatter, "table {name}: the register, or what it was restored from")
+            }
             Self::Key(id) => {
-                write!(formatter, "key {id}; what is encrypted with it is readable only with it")
+                write!(formatter, "key {id}; whatever is encrypted with it can be read only with it")
             }
             Self::Stack(id) => write!(formatter, "stack {id}: roles, security groups, launch templates"),
         }
@@ -55,28 +58,74 @@ pub(super) fn of_stack(aws: &Aws<'_>, stack: &str) -> Result<Vec<Holding>, TaskE
     Ok(holdings)
 }
 
+/// A register that was restored lies in a table that the stack has not made, and names among its outputs.
+pub(super) fn with_register(mut holdings: Vec<Holding>, table: Option<&String>) -> Vec<Holding> {
+    let register = table.map(|name| Holding::Table(name.clone()));
+    let missing = register.filter(|register| !holdings.contains(register));
+    holdings.splice(0..0, missing);
+    holdings
+}
+
 impl Holding {
+    /// The name by which AWS knows it.
+    pub(super) fn id(&self) -> &str {
+        match self {
+            Self::Bucket(id) | Self::Table(id) | Self::Key(id) | Self::Stack(id) => id,
+        }
+    }
+
+    pub(super) fn is_key(&self) -> bool {
+        matches!(self, Self::Key(_))
+    }
+
+    /// What becomes of it with the data.
+    pub(super) fn fate(&self) -> &'static str {
+        match self {
+            Self::Bucket(_) | Self::Table(_) => "is LOST",
+            Self::Key(_) => "is LOST in thirty days",
+            Self::Stack(_) => "goes",
+        }
+    }
+
     /// Whether it is a stack, which can only go when the stack around it is gone.
     pub(super) fn is_stack(&self) -> bool {
         matches!(self, Self::Stack(_))
     }
 
-    /// Whether it is still there: a removal that was broken off is carried on by another one.
-    fn exists(&self, aws: &Aws<'_>) -> bool {
+    fn question(&self) -> [&str; 4] {
         match self {
-            Self::Bucket(name) => aws.succeeds(&["s3api", "head-bucket", "--bucket", name]),
-            Self::Table(name) => aws.succeeds(&["dynamodb", "describe-table", "--table-name", name]),
-            Self::Key(id) => {
-                let described = aws.ask(&["kms", "describe-key", "--key-id", id]);
-                described.is_ok_and(|key| key["KeyMetadata"]["DeletionDate"].is_null())
-            }
-            Self::Stack(id) => aws.succeeds(&["cloudformation", "describe-stacks", "--stack-name", id]),
+            Self::Bucket(name) => ["s3api", "head-bucket", "--bucket", name],
+            Self::Table(name) => ["dynamodb", "describe-table", "--table-name", name],
+            Self::Key(id) => ["kms", "describe-key", "--key-id", id],
+            Self::Stack(id) => ["cloudformation", "describe-stacks", "--stack-name", id],
+        }
+    }
+
+    /// Whether AWS's answer says that it is still there: a removal that was broken off is carried on by another one.
+    fn is_there(&self, answer: Result<Value, Refusal>) -> Result<bool, Refusal> {
+        match answer {
+            Ok(found) => Ok(!self.is_going(&found)),
+            Err(refusal) if refusal.says_gone() => Ok(false),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    fn is_going(&self, found: &Value) -> bool {
+        match self {
+            Self::Bucket(_) => false,
+            Self::Table(_) => found["Table"]["TableStatus"] == "DELETING",
+            Self::Key(_) => !found["KeyMetadata"]["DeletionDate"].is_null(),
+            Self::Stack(_) => found["Stacks"][0]["StackStatus"] == "DELETE_COMPLETE",
         }
     }
 
     /// Deletes it with all that is in it.
     pub(super) fn delete(&self, repository: &Repository, aws: &Aws<'_>) -> Result<(), TaskError> {
-        if !self.exists(aws) {
+        let doing = || {
+            format!("looking whether this is still there, before it is deleted ({self}; it was not deleted),")
+        };
+        let is_there = self.is_there(aws.attempt(&self.question())?);
+        if !is_there.map_err(|refusal| refusal.while_doing(&doing()))? {
             return Ok(());
         }
         match self {
@@ -151,6 +200,47 @@ fn delete_objects(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_aws_says_is_gone_is_gone() {
+        let refusal = |code: &str| Refusal(format!("An error occurred ({code}) when calling it: x"));
+        let all = || ["Bucket", "Table", "Key", "Stack"].map(str::to_owned);
+        let [bucket, table, key, stack] = all();
+        for (holding, gone, going) in [
+            (Holding::Bucket(bucket), "404", None),
+            (
+                Holding::Table(table),
+                "ResourceNotFoundException",
+                Some(json!({"Table": {"TableStatus": "DELETING"}})),
+            ),
+            (
+                Holding::Key(key),
+                "NotFoundException",
+                Some(json!({"KeyMetadata": {"DeletionDate": "2026-12-24"}})),
+            ),
+            (
+                Holding::Stack(stack),
+                "InvalidStack.NotFound",
+                Some(json!({"Stacks": [{"StackStatus": "DELETE_COMPLETE"}]})),
+            ),
+        ] {
+            assert_eq!(holding.is_there(Err(refusal(gone))), Ok(false), "{holding}");
+            assert_eq!(holding.is_there(Ok(json!({}))), Ok(true), "{holding}");
+            assert!(going.is_none_or(|going| holding.is_there(Ok(going)) == Ok(false)), "{holding}");
+            for other in ["403", "AccessDeniedException", "ThrottlingException", "ExpiredToken"] {
+                assert_eq!(holding.is_there(Err(refusal(other))), Err(refusal(other)), "{holding}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_register_is_a_holding_wherever_it_lies() {
+        let table = |name: &str| Holding::Table(name.to_owned());
+        let made = || vec![table("made")];
+        assert_eq!(with_register(made(), Some(&"made".to_owned())), made());
+        assert_eq!(with_register(made(), None), made());
+        assert_eq!(with_register(made(), Some(&"restored".to_owned())), [table("restored"), table("made")]);
+    }
 
     #[test]
     fn marks_of_deletions_are_versions_too() {
