@@ -3,7 +3,6 @@
 //! Read `command_line` for the verbs, then `test/steps` for what `cargo xtask test` does.
 
 mod aws;
-mod base64;
 mod base_image;
 mod bench;
 mod build_time;

@@ -277,8 +277,17 @@ impl World {
     /// What could not be done.
     pub fn sweep(&self) -> Result<Value, Value> {
         let swept = self.call("sweep", &json!({}));
-        eprintln!("the sweep: {swept:?}");
         swept
+            .as_ref()
+            .map_or_else(|error| eprintln!("the sweep: {error}"), |done| eprintln!("the sweep: {done}"));
+        swept
+    }
+
+    /// The newest rebuild of the register.
+    pub fn rebuild(&self) -> Value {
+        let rebuild = self.operator().ask("GET", "/v1/register", None).good()["rebuild"].clone();
+        eprintln!("the rebuild: {} {}", rebuild["state"], rebuild["note"]);
+        rebuild
     }
 
     /// Sweeps until a run that nobody carries on is reported, and gives what the API says of it.

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use clap::Parser;
 use rekindle_domain::MachineKey;
 use serde_json::{Value, json};
@@ -13,7 +15,6 @@ use serde_json::{Value, json};
 use super::name as name_of;
 use super::*;
 use crate::aws::tests::Played;
-use crate::base64;
 use crate::interruption::pause;
 
 #[derive(Parser)]
@@ -461,7 +462,9 @@ fn play_the_machine(account: &Account, root: &Path, before: impl FnOnce(&Aws<'_>
     before(&aws);
     let told =
         ask(&aws, &format!("ec2 describe-instance-attribute --attribute userData --instance-id {instance}"));
-    let script = String::from_utf8(base64::decoded(told["UserData"]["Value"].as_str().unwrap())).unwrap();
+    let script =
+        String::from_utf8(BASE64_STANDARD.decode(told["UserData"]["Value"].as_str().unwrap()).unwrap())
+            .unwrap();
     let path = account.at("user-data");
     fs::write(&path, &script).unwrap();
     // The answer is in the bucket; a real machine would say the rest on its console.

@@ -24,15 +24,27 @@ pub(super) fn adapted(
     let original = infra.join("template.yaml");
     let text = fs::read_to_string(&original).map_err(|cause| TaskError::file(&original, cause))?;
     let packages = package::folder(repository, wanted.architecture);
-    let is_left_out = |line: &&str| has_property(line, wanted.left_out).is_some();
-    let lines: Vec<String> = text
-        .lines()
-        .filter(|line| !is_left_out(line))
+    let lines: Vec<String> = without(&text, wanted.left_out)
+        .into_iter()
         .map(|line| with_whole_path(line, &infra, &packages))
         .collect();
     let copy = folder.join("template.yaml");
     fs::write(&copy, lines.join("\n")).map_err(|cause| TaskError::file(&copy, cause))?;
     Ok(copy)
+}
+
+/// The lines without these properties or resources, and all that belongs to them.
+fn without<'t>(text: &'t str, left_out: &[&str]) -> Vec<&'t str> {
+    let indentation = |line: &str| line.len() - line.trim_start().len();
+    let mut left_out_from = None;
+    let is_kept = |line: &&str| {
+        if line.trim().is_empty() || left_out_from.is_some_and(|from| indentation(line) > from) {
+            return left_out_from.is_none();
+        }
+        left_out_from = has_property(line, left_out).map(|_| indentation(line));
+        left_out_from.is_none()
+    };
+    text.lines().filter(is_kept).collect()
 }
 
 /// The property that a line sets, of some.
@@ -74,6 +86,13 @@ mod tests {
     fn packages_are_those_of_the_architecture() {
         let wanted = "      CodeUri: /t/lambda/arm64/wake/bootstrap.zip";
         assert_eq!(whole("      CodeUri: ../target/lambda/wake/bootstrap.zip"), wanted);
+    }
+
+    #[test]
+    fn what_is_left_out_goes_with_all_that_belongs_to_it() {
+        let text = "Resources:\n  A:\n    Type: X\n\n    B: 1\n  C:\n    Type: Y\n    D: 2\n    E: 3\n";
+        assert_eq!(without(text, &["A", "D"]), ["Resources:", "  C:", "    Type: Y", "    E: 3"]);
+        assert_eq!(without(text, &[]), text.lines().collect::<Vec<_>>());
     }
 
     #[test]

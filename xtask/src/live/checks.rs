@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use clap::builder::PossibleValuesParser;
 use serde_json::Value;
 
 use super::traces::Traces;
-use crate::base64;
 use crate::error::TaskError;
 use crate::interruption::{self, Interruption};
 
@@ -289,7 +290,10 @@ fn wrapping_context(setting: &Setting<'_>) -> Result<Verdict, TaskError> {
         setting.word(&[&encrypt[..], &["--encryption-context", &own]].concat(), "/CiphertextBlob")?;
     // In a file: versions of the `aws` command differ in how they read such bytes from the command line.
     let path = std::env::temp_dir().join(format!("rekindle-live-{}", setting.traces.run()));
-    std::fs::write(&path, base64::decoded(&wrapped)).map_err(|cause| TaskError::file(&path, cause))?;
+    let wrapped = BASE64_STANDARD
+        .decode(&wrapped)
+        .map_err(|error| TaskError::CheckFailed(format!("KMS answered with no base64: {error}")))?;
+    std::fs::write(&path, wrapped).map_err(|cause| TaskError::file(&path, cause))?;
     let verdict = opens_for(setting, &format!("fileb://{}", path.display()), &own, &other);
     let _ = std::fs::remove_file(&path);
     verdict

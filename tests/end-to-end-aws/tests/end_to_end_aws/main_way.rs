@@ -23,7 +23,7 @@ fn a_backup_becomes_a_proven_image_and_a_disaster_is_recovered_from_it() {
 
     let revision = world.publish_configuration("open = true\n");
     let image = world.image_number(2);
-    assert_eq!(image["configuration"]["revision"], revision, "{image}");
+    assert_eq!(image["revision"], revision, "{image}");
     assert_eq!(image["backup_id"], first["backup_id"], "{image}");
     world.wait_until_nothing_runs();
 

@@ -66,7 +66,7 @@ fn rebuild(world: &World, body: &Value, state: &str) -> Value {
     world.operator().ask("POST", "/v1/register/rebuild", Some(body)).good();
     eventually(&format!("a rebuild that is {state}"), || {
         let _ = world.sweep(); // It fails as long as the register is halted, and says so on standard error.
-        let view = world.operator().ask("GET", "/v1/register", None).good();
-        (view["rebuild"]["state"] == state).then(|| view["rebuild"].clone())
+        let rebuild = world.rebuild();
+        (rebuild["state"] == state).then_some(rebuild)
     })
 }
