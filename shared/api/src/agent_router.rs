@@ -31,6 +31,7 @@ use serde::de::DeserializeOwned;
 use crate::agent::{AgentApi, LONGEST_WAIT};
 use crate::plain_text::{LONGEST_NAME, plain};
 use crate::problem::Problem;
+use crate::route::{Route, route, router};
 
 /// The longest body that is read. A result travels on as a step's output, which may have 256 KiB.
 pub const LONGEST_BODY_BYTES: usize = 128 * 1024;
@@ -52,13 +53,17 @@ struct Heartbeat {
     progress: Option<Progress>,
 }
 
+/// Every address that is answered.
+pub const AGENT_ROUTES: &[Route<AgentApi>] = &[
+    route("POST", "/v1/hello", || post(hello)),
+    route("GET", "/v1/job", || get(next_job)),
+    route("POST", "/v1/jobs/{step}/heartbeat", || post(heartbeat)),
+    route("POST", "/v1/jobs/{step}/outcome", || post(outcome)),
+];
+
 /// The router of the agent API. The transport adds [`CallerInstance`].
 pub fn agent_router(state: AgentApi) -> Router {
-    Router::new()
-        .route("/v1/hello", post(hello))
-        .route("/v1/job", get(next_job))
-        .route("/v1/jobs/{step}/heartbeat", post(heartbeat))
-        .route("/v1/jobs/{step}/outcome", post(outcome))
+    router(AGENT_ROUTES)
         .fallback(async || Problem::not_found())
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .layer(DefaultBodyLimit::max(LONGEST_BODY_BYTES))

@@ -12,7 +12,9 @@ mod agent_router;
 pub mod operator;
 mod plain_text;
 mod problem;
+mod route;
 
 pub use agent::{AgentApi, AgentApiError};
-pub use agent_router::{CallerInstance, LONGEST_BODY_BYTES, agent_router};
+pub use agent_router::{AGENT_ROUTES, CallerInstance, LONGEST_BODY_BYTES, agent_router};
 pub use operator::{CallerPrincipal, Deployment, OperatorApi, operator_router};
+pub use route::Route;

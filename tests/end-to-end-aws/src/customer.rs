@@ -34,17 +34,28 @@ pub struct Wishes {
     pub instance_types: Vec<&'static str>,
     /// What the database is asked when it is backed up, and again when it was restored.
     pub probe: &'static str,
+    /// What no person has to approve.
+    pub approved_beforehand: Vec<&'static str>,
 }
 
 impl Wishes {
     /// An ordinary service of this name.
     pub fn ordinary(service: &'static str) -> Self {
-        Self { service, instance_types: vec!["t3.medium", "m5.large"], probe: PROBE }
+        Self {
+            service,
+            instance_types: vec!["t3.medium", "m5.large"],
+            probe: PROBE,
+            approved_beforehand: vec!["disaster", "rehearsal"],
+        }
     }
 }
 
 /// A probe with the same answer as long as nobody writes.
 const PROBE: &str = "SELECT count(*), sum(amount) FROM orders";
+
+/// A probe that takes seconds, so that a test can come in between.
+pub const SLOW_PROBE: &str = "WITH RECURSIVE counted(number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM counted \
+                              WHERE number < 20000000) SELECT count(*) FROM counted";
 
 /// One customer with one machine.
 pub struct Customer {
@@ -93,7 +104,7 @@ impl Customer {
             "signing_keys": [self.signing.public_text().unwrap().lines().last().unwrap()],
             "approval": {
                 "name": "small-firm",
-                "approved_beforehand": ["disaster", "rehearsal"],
+                "approved_beforehand": self.wishes.approved_beforehand,
                 "deadline": 900.0,
             },
             "concurrent_builders": 1,

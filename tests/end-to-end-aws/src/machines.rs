@@ -101,6 +101,23 @@ impl Machines {
         }
     }
 
+    /// Stops all agents where they stand, without their knowing.
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets them go on.
+    pub fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        for running in self.shared.state().running.values() {
+            let told = Command::new("kill").args([signal, &running.agent.id().to_string()]).status();
+            assert!(told.unwrap().success(), "an agent was not told {signal}");
+        }
+    }
+
     /// Boots what starts from now on.
     pub fn recover_from_hanging(&self) {
         self.shared.power.store(true, Ordering::Relaxed);

@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 
 /// The public half of the customer's key; nobody has the other half.
-const PUBLIC_KEY: &str =
+pub(crate) const PUBLIC_KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGRpc2FzdGVyLXJlY292ZXJ5LW9mLXRoZS1jdXN0b21lcg== customer";
 
 /// Serves until the test's process ends, and gives the endpoint.

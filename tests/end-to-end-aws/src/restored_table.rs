@@ -22,15 +22,30 @@ pub fn take_into_use(table: &str, restored: &str) {
     let listed = aws(&["lambda", "list-functions"]);
     let functions = listed["Functions"].as_array().expect("a list of functions");
     for function in functions.iter().filter(|function| function["Environment"]["Variables"][TABLE] == table) {
-        let mut variables = function["Environment"]["Variables"].clone();
-        variables[TABLE] = restored.into();
-        let environment = json!({ "Variables": variables }).to_string();
-        let named = ["--function-name", function["FunctionName"].as_str().expect("a function has a name")];
-        let told = ["--environment", &environment];
-        aws(&[&["lambda", "update-function-configuration"][..], &named, &told].concat());
+        tell(function, restored);
         let role = function["Role"].as_str().and_then(|role| role.rsplit('/').next());
         rename_in_policies(role.expect("a function has a role"), table, restored);
     }
+}
+
+/// Tells one function another table, and gives back the one that it knew.
+///
+/// # Panics
+/// When there is no such function.
+pub fn tell_table(function: &str, table: &str) -> String {
+    let name = format!("rekindle-e2e-{function}");
+    let described = aws(&["lambda", "get-function-configuration", "--function-name", &name]);
+    tell(&described, table);
+    described["Environment"]["Variables"][TABLE].as_str().expect("a function has a table").to_owned()
+}
+
+fn tell(function: &Value, table: &str) {
+    let mut variables = function["Environment"]["Variables"].clone();
+    variables[TABLE] = table.into();
+    let environment = json!({ "Variables": variables }).to_string();
+    let named = ["--function-name", function["FunctionName"].as_str().expect("a function has a name")];
+    let told = ["--environment", &environment];
+    aws(&[&["lambda", "update-function-configuration"][..], &named, &told].concat());
 }
 
 fn rename_in_policies(role: &str, table: &str, restored: &str) {

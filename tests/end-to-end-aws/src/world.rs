@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use aws_credential_types::Credentials;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -12,6 +14,7 @@ use crate::deployment::Deployment;
 use crate::executions;
 use crate::http_api::HttpApi;
 use crate::machines::{Described, Machines, session};
+use crate::metadata;
 use crate::patience::eventually;
 
 /// Everything that a test needs.
@@ -48,8 +51,7 @@ impl World {
         customer.write_orders(500);
         let machines = Machines::watch(customer.clone(), deployment.clone(), folder.path().join("instances"));
         std::fs::create_dir_all(folder.path().join("instances")).unwrap();
-        // The customer imports only the public half; a second import of the same name is refused, and harmless.
-        let _ = try_aws(&["ec2", "create-key-pair", "--key-name", SSH_KEY_NAME]);
+        import_public_key(SSH_KEY_NAME);
         Self { deployment, customer, machines, folder }
     }
 
@@ -98,6 +100,19 @@ impl World {
             "environment",
         );
         HttpApi { url: self.deployment.output("OperatorApiUrl").to_owned(), credentials: Some(credentials) }
+    }
+
+    /// The same API, asked by another person.
+    pub fn another_operator(&self) -> HttpApi {
+        const NAME: &str = "grace";
+        let _ = try_aws(&["iam", "create-user", "--user-name", NAME]); // She may be there from another test.
+        let all = "arn:aws:iam::aws:policy/AdministratorAccess";
+        aws(&["iam", "attach-user-policy", "--user-name", NAME, "--policy-arn", all]);
+        let key = aws(&["iam", "create-access-key", "--user-name", NAME])["AccessKey"].clone();
+        let field = |name: &str| key[name].as_str().expect("an access key").to_owned();
+        let credentials =
+            Credentials::new(field("AccessKeyId"), field("SecretAccessKey"), None, None, "another person");
+        HttpApi { credentials: Some(credentials), ..self.operator() }
     }
 
     /// The agent API, asked by a session, or unsigned.
@@ -241,13 +256,20 @@ impl World {
 
     /// Declares a disaster, and gives its run.
     pub fn declare_disaster(&self) -> String {
+        self.declare_disaster_with(json!({}))
+    }
+
+    /// The same with more in its body.
+    pub fn declare_disaster_with(&self, more: Value) -> String {
         let machine = &self.customer.machine;
-        let body = json!({
+        let mut body = json!({
             "customer_id": machine.customer_id,
             "services": [machine.service_id],
             "reason": "the site burns",
             "client_token": format!("disaster-{}", machine.service_id),
         });
+        let more = more.as_object().expect("an object").clone();
+        body.as_object_mut().expect("an object").extend(more);
         let answer = self.operator().ask("POST", "/v1/recoveries", Some(&body)).good();
         answer["run_id"].as_str().unwrap().to_owned()
     }
@@ -269,6 +291,15 @@ impl World {
             self.machines.described().into_iter().find(|instance| instance.state == "running")
         });
         executions::of_run(self.deployment.output("RefreshImageStateMachineArn"), &instance.run)
+    }
+
+    /// Waits until a refresh with a builder has come to this state, and gives its execution.
+    pub fn refresh_in(&self, state: &str) -> String {
+        let execution = self.refresh_with_a_builder();
+        eventually(&format!("the state {state}"), || {
+            executions::entered_states(&execution).iter().any(|entered| entered == state).then_some(())
+        });
+        execution
     }
 
     /// Calls the sweep now, instead of waiting for its schedule.
@@ -383,5 +414,23 @@ impl World {
     pub fn set_description_key(&self, backup: &Value) -> String {
         let id = rekindle_domain::BackupId::parse(backup["backup_id"].as_str().unwrap()).unwrap();
         self.customer.machine.set_description_key(&id).to_string()
+    }
+}
+
+/// As the customer does it: the private half is never in the account. It is there for all tests once it is.
+pub fn import_public_key(name: &str) {
+    let tags = "ResourceType=key-pair,Tags=[{Key=rekindle:machine,Value=acme/all}]";
+    let imported = try_aws(&[
+        "ec2",
+        "import-key-pair",
+        "--key-name",
+        name,
+        "--public-key-material",
+        &BASE64_STANDARD.encode(metadata::PUBLIC_KEY),
+        "--tag-specifications",
+        tags,
+    ]);
+    if let Err(error) = imported {
+        assert!(error.contains("InvalidKeyPair.Duplicate"), "{error}");
     }
 }

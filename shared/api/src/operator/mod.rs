@@ -67,7 +67,7 @@ pub use readiness::{Readiness, ReadinessState};
 pub use recoveries::{Declared, EndBody, Ending, Preview, RecoveryBody};
 pub use register::{RebuildBody, RegisterView, Standing};
 pub use requests::CallerPrincipal;
-pub use routes::{OPERATOR_ROUTES, Route, operator_router};
+pub use routes::{OPERATOR_ROUTES, operator_router};
 pub use runs::{RunView, RunsQuery, RunsState};
 pub use service_body::{MachineBody, ServiceBody};
 pub use services::{LatestImage, MachineView, ServiceSummary, ServiceView};

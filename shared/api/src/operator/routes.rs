@@ -5,7 +5,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, header};
 use axum::middleware::map_response;
 use axum::response::Response;
-use axum::routing::{MethodRouter, get, post, put};
+use axum::routing::{get, post, put};
 
 use super::OperatorApi;
 use super::code::Code;
@@ -13,27 +13,10 @@ use super::error::OperatorApiError;
 use super::handlers as answer;
 use crate::LONGEST_BODY_BYTES;
 use crate::problem::Problem;
-
-/// One address with one method.
-#[derive(Debug, Clone, Copy)]
-pub struct Route {
-    /// For example `GET`.
-    pub method: &'static str,
-    /// With what it names in braces, as in the OpenAPI document.
-    pub path: &'static str,
-    handler: fn() -> MethodRouter<OperatorApi>,
-}
-
-const fn route(
-    method: &'static str,
-    path: &'static str,
-    handler: fn() -> MethodRouter<OperatorApi>,
-) -> Route {
-    Route { method, path, handler }
-}
+use crate::route::{Route, route, router};
 
 /// Every address that is answered.
-pub const OPERATOR_ROUTES: &[Route] = &[
+pub const OPERATOR_ROUTES: &[Route<OperatorApi>] = &[
     route("GET", "/v1/customers/{customer_id}/services", || get(answer::services)),
     route("POST", "/v1/services", || post(answer::onboard)),
     route("GET", "/v1/customers/{customer_id}/services/{service_id}", || get(answer::service)),
@@ -67,11 +50,7 @@ pub const OPERATOR_ROUTES: &[Route] = &[
 
 /// The router of the operator API. The transport adds [`super::CallerPrincipal`].
 pub fn operator_router(api: OperatorApi) -> Router {
-    let mut router = Router::new();
-    for route in OPERATOR_ROUTES {
-        router = router.route(route.path, (route.handler)());
-    }
-    router
+    router(OPERATOR_ROUTES)
         .fallback(async || refused(Code::NotFound, "The operator API has no such address."))
         .method_not_allowed_fallback(async || {
             refused(Code::MethodNotAllowed, "This address does not answer to this method.")

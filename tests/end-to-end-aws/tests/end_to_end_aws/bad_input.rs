@@ -1,20 +1,15 @@
 //! What comes from outside is refused by name, and changes nothing.
 
 use aws_credential_types::Credentials;
+use rekindle_api::AGENT_ROUTES;
 use rekindle_domain::JobOutcome;
 use rekindle_end_to_end_aws_tests::command_line::aws;
+use rekindle_end_to_end_aws_tests::customer::{SLOW_PROBE, Wishes};
 use rekindle_end_to_end_aws_tests::executions;
 use rekindle_end_to_end_aws_tests::http_api::HttpApi;
 use rekindle_end_to_end_aws_tests::machines::session;
 use rekindle_end_to_end_aws_tests::world::World;
 use serde_json::{Value, json};
-
-const AGENT_ROUTES: [(&str, &str); 4] = [
-    ("POST", "/v1/hello"),
-    ("GET", "/v1/job"),
-    ("POST", "/v1/jobs/verify/heartbeat"),
-    ("POST", "/v1/jobs/verify/outcome"),
-];
 
 /// Method and path of every operation of the operator API, with something in the place of each name.
 fn operator_routes() -> Vec<(String, String)> {
@@ -36,28 +31,45 @@ fn unsigned_and_foreign_callers_are_refused_at_every_route() {
     let world = World::new("strangers");
     let foreign =
         Credentials::new("AKIAFOREIGN000000000", "not a secret of this account", None, None, "a stranger");
-    for credentials in [None, Some(foreign)] {
-        let operator = HttpApi { credentials: credentials.clone(), ..world.operator() };
+    let instance = session_of(&world, "InstanceRoleArn", "i-0123456789abcdef0");
+    let production = session_of(&world, "BackupRoleArn", "production");
+    for credentials in [None, Some(foreign.clone()), instance, production.clone()] {
+        let operator = HttpApi { credentials, ..world.operator() };
         let routes = operator_routes();
         assert!(routes.len() > 15, "{routes:?}");
         for (method, path) in routes {
-            let answer = operator.ask_once(&method, &path, Vec::new());
-            assert_eq!(answer.status, 403, "{method} {path}: {}", answer.body);
-        }
-        let agent = HttpApi { credentials: credentials.clone(), ..world.agent_api(None) };
-        for (method, path) in AGENT_ROUTES {
-            let answer = agent.ask_once(method, path, Vec::new());
-            assert_eq!(answer.status, 403, "{method} {path}: {}", answer.body);
+            assert_refused(&operator, &method, &path);
         }
     }
+    for credentials in [None, Some(foreign), production] {
+        let agent = HttpApi { credentials, ..world.agent_api(None) };
+        for route in AGENT_ROUTES {
+            assert_refused(&agent, route.method, &route.path.replace("{step}", "verify"));
+        }
+    }
+}
+
+fn session_of(world: &World, role: &str, name: &str) -> Option<Credentials> {
+    world.agent_api(Some(&session(world.deployment.output(role), name))).credentials
+}
+
+fn assert_refused(api: &HttpApi, method: &str, path: &str) {
+    let answer = api.ask_once(method, path, Vec::new());
+    assert_eq!(answer.status, 403, "{method} {path}: {}", answer.body);
 }
 
 #[test]
 #[ignore = "needs the emulators"]
 fn a_body_of_ten_megabytes_is_refused() {
     let world = World::new("large");
-    let answer = world.operator().ask_once("POST", "/v1/services", vec![b' '; 10 * 1024 * 1024]);
-    assert_eq!(answer.status, 413, "{}", answer.body);
+    let agent = HttpApi {
+        credentials: session_of(&world, "InstanceRoleArn", "i-0123456789abcdef0"),
+        ..world.agent_api(None)
+    };
+    for (api, path) in [(world.operator(), "/v1/services"), (agent, "/v1/jobs/verify/outcome")] {
+        let answer = api.ask_once("POST", path, vec![b' '; 10 * 1024 * 1024]);
+        assert_eq!(answer.status, 413, "{path}: {}", answer.body);
+    }
 }
 
 #[test]
@@ -85,7 +97,7 @@ fn failure(cause: &str) -> Value {
 #[test]
 #[ignore = "needs the emulators"]
 fn results_that_are_replayed_or_meant_for_another_run_change_nothing() {
-    let world = World::new("replayed");
+    let world = World::with(Wishes { probe: SLOW_PROBE, ..Wishes::ordinary("replayed") });
     world.onboard();
     world.back_up();
     let image = world.image_number(1);
@@ -94,11 +106,11 @@ fn results_that_are_replayed_or_meant_for_another_run_change_nothing() {
     let old = world.machines.described().into_iter().find(|instance| instance.run == run_id).unwrap();
     world.wait_until_nothing_runs();
 
-    // A second run waits for its builder, while the first one's builder reports once more.
-    world.machines.hang();
+    // A second run's builder verifies, while the first one's reports once more.
     world.customer.write_orders(10);
     world.back_up();
-    let waiting = world.refresh_with_a_builder();
+    let waiting = world.refresh_in("Verify");
+    world.machines.freeze();
     let session = session(world.deployment.output("InstanceRoleArn"), &old.instance_id);
     let agent = world.agent_api(Some(&session));
     let report = |step: &str| {
@@ -111,7 +123,7 @@ fn results_that_are_replayed_or_meant_for_another_run_change_nothing() {
     let after = world.ended(run_id);
     assert_eq!(after["run"], before["run"]);
 
-    world.machines.recover_from_hanging();
+    world.machines.thaw();
     world.image_number(2);
     world.wait_until_nothing_runs();
 }

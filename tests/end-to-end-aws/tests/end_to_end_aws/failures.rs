@@ -1,8 +1,9 @@
-//! What goes wrong ends under its own name, leaves nothing, and leaves the last good image current.
+//! What goes wrong is told under its own name, leaves nothing, and leaves the last good image current.
 
 use rekindle_end_to_end_aws_tests::command_line::aws;
-use rekindle_end_to_end_aws_tests::customer::Wishes;
+use rekindle_end_to_end_aws_tests::customer::{SLOW_PROBE, Wishes};
 use rekindle_end_to_end_aws_tests::executions;
+use rekindle_end_to_end_aws_tests::restored_table::tell_table;
 use rekindle_end_to_end_aws_tests::world::World;
 
 #[test]
@@ -52,7 +53,23 @@ fn the_next_type_is_taken_where_the_first_cannot_be_had() {
 #[test]
 #[ignore = "needs the emulators"]
 fn an_agent_that_dies_is_found_out_by_the_sweep() {
-    let world = World::new("silent");
+    let world = World::with(Wishes { probe: SLOW_PROBE, ..Wishes::ordinary("silent") });
+    world.onboard();
+    world.back_up();
+    let execution = world.refresh_in("Verify");
+    world.machines.hang();
+    assert_eq!(executions::status(&execution), "RUNNING");
+    world.silence(executions::run_of(&execution));
+    world.sweep().unwrap();
+    let failed = executions::ended(&execution);
+    assert_eq!(failed["error"], "Agent.Silent", "{failed}");
+    world.wait_until_nothing_runs();
+}
+
+#[test]
+#[ignore = "needs the emulators"]
+fn a_machine_that_never_boots_is_found_out_by_the_sweep() {
+    let world = World::new("dark");
     world.onboard();
     world.machines.hang();
     world.back_up();
@@ -62,6 +79,24 @@ fn an_agent_that_dies_is_found_out_by_the_sweep() {
     let failed = executions::ended(&execution);
     assert_eq!(failed["error"], "Agent.Silent", "{failed}");
     world.wait_until_nothing_runs();
+}
+
+#[test]
+#[ignore = "needs the emulators"]
+fn an_image_that_cannot_be_registered_is_removed() {
+    let world = World::new("unregistered");
+    world.onboard();
+    let table = tell_table("register", "rekindle-e2e-no-such-table");
+    world.back_up();
+    let failed = world.failed_refresh();
+    tell_table("register", &table);
+    assert_eq!(failed["run"]["outcome"], "Failed", "{failed}");
+    let run_id = failed["run"]["run_id"].as_str().unwrap();
+    let call = world.failed_call("register");
+    assert_eq!(call["span"]["run_id"], run_id, "{call}");
+    assert!(world.images().is_empty());
+    let left = world.left_of_run(run_id);
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]

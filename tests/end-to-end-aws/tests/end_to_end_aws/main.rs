@@ -8,6 +8,7 @@
     reason = "a test that cannot go on has failed, and says where"
 )]
 
+mod approval;
 mod bad_input;
 mod failures;
 mod main_way;
