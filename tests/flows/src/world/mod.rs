@@ -142,6 +142,7 @@ impl World {
         let ports = Ports {
             register: self.register.clone(),
             control: self.store.clone(),
+            customer: customer::customer(),
             cloud: match &self.variation.wrap_cloud {
                 Some(wrap) => wrap(self.cloud.clone()),
                 None => Arc::new(self.cloud.clone()),
