@@ -7,6 +7,7 @@
 mod evidence;
 
 use jiff::Timestamp;
+use rekindle_cmdb::RegisterError;
 use rekindle_domain::register_epoch::{DoubtfulImage, FoundImage, MachineFindings};
 use rekindle_domain::service::CurrentConfiguration;
 use rekindle_domain::{
@@ -122,13 +123,31 @@ impl Sweep {
         for machine in self.register.all_machines().await.map_err(StepError::from)? {
             let findings = findings.machines.iter().find(|findings| findings.machine == machine);
             let holder = findings.and_then(|findings| findings.release.as_ref());
-            let lowest = lowest_fence(epoch.epoch);
-            self.register.revoke_lease(&machine, holder, lowest).await.map_err(StepError::from)?;
+            match self.register.revoke_lease(&machine, holder, lowest_fence(epoch.epoch)).await {
+                Err(RegisterError::LeaseHeld { lease }) => {
+                    return self.break_off(rebuild, &machine, &lease.run_id).await;
+                }
+                revoked => revoked.map_err(StepError::from)?,
+            }
         }
         if !self.register.put_epoch(&epoch, recorded.as_ref()).await.map_err(StepError::from)? {
             return Err(StepError::transient("the register's epoch was changed meanwhile"));
         }
         self.finish(rebuild, &epoch).await
+    }
+
+    /// Whoever took a lease since was not in what was confirmed. What was done by then stays right, and is found again.
+    async fn break_off(
+        &self,
+        rebuild: &Rebuild,
+        machine: &MachineKey,
+        holder: &RunId,
+    ) -> Result<Progress, StepError> {
+        let note = format!(
+            "broken off: {holder} took the lease of {machine} after it was looked at. Look again, and confirm that"
+        );
+        self.keep(&self.advanced(rebuild, RebuildState::Changed, note.clone()), rebuild).await?;
+        Ok(told(note))
     }
 
     async fn finish(&self, rebuild: &Rebuild, epoch: &RegisterEpoch) -> Result<Progress, StepError> {
@@ -151,6 +170,7 @@ impl Sweep {
 
     async fn act(&self, findings: &RebuildFindings) -> Result<(), StepError> {
         let now = self.clock.now();
+        self.remember_reports().await?;
         for run_id in &findings.kept_recoveries {
             self.register.remember_intent(run_id, now).await.map_err(StepError::from)?;
         }
@@ -170,14 +190,30 @@ impl Sweep {
             self.quarantine(machine, image, now).await?;
         }
         for run_id in &findings.clean_up {
-            self.remember_report(machine, run_id).await?;
             let run = Run::open(run_id.clone(), Flow::RefreshImage, Some(machine.clone()), now, now);
             self.register.open_run(&run).await.map_err(StepError::from)?;
         }
         for run_id in findings.clean_up.iter().chain(&findings.close) {
-            let cause = Some(OF_THE_PAST.to_owned());
-            let closed = self.register.close_run(run_id, Some(Outcome::LeftForSweep), cause, now).await;
+            let (outcome, cause) = match self.remembered_report(run_id).await? {
+                Some(report) => (report.outcome, report.cause),
+                None => (Outcome::LeftForSweep, OF_THE_PAST.to_owned()),
+            };
+            let closed = self.register.close_run(run_id, Some(outcome), Some(cause), now).await;
             closed.map_err(StepError::from)?;
+        }
+        Ok(())
+    }
+
+    /// Runs that the register believes unreported may have been reported in the life that it has forgotten.
+    async fn remember_reports(&self) -> Result<(), StepError> {
+        for run in self.register.unfinished_runs().await.map_err(StepError::from)? {
+            if run.reported {
+                continue;
+            }
+            if let Some(report) = self.remembered_report(&run.run_id).await? {
+                let ended = self.register.set_outcome(&run.run_id, report.outcome, Some(report.cause)).await;
+                ended.map_err(StepError::from)?;
+            }
         }
         Ok(())
     }
@@ -194,7 +230,7 @@ impl Sweep {
             }
         };
         let image = manifest.image;
-        let reported = self.remember_report(machine, &found.run_id).await?;
+        let reported = self.remembered_report(&found.run_id).await?.is_some();
         if let Some(revision) = image.revision.clone() {
             let configuration = CurrentConfiguration { revision, counter: image.configuration_counter };
             let remembered = self.register.remember_configuration(&machine.service(), &configuration).await;
@@ -230,13 +266,13 @@ impl Sweep {
         Ok(())
     }
 
-    /// The report that was written before the restore stays the report. Answers whether there is one: otherwise the run
+    /// The report that was written before the restore stays the report. Where there is none that can be read, the run
     /// owes it, and the sweep writes it anew from what the register knows.
-    async fn remember_report(&self, machine: &MachineKey, run_id: &RunId) -> Result<bool, StepError> {
-        let key = report_key(machine.customer_id.as_str(), run_id, "json")?;
+    async fn remembered_report(&self, run_id: &RunId) -> Result<Option<Report>, StepError> {
+        let key = report_key(self.customer().as_str(), run_id, "json")?;
         let read = match get_or_not_found(self.control(), &key, LONGEST_REPORT_BYTES).await {
             Ok(bytes) => serde_json::from_slice::<Report>(&bytes).map_err(|error| error.to_string()),
-            Err(StoreError::NotFound { .. }) => return Ok(false),
+            Err(StoreError::NotFound { .. }) => return Ok(None),
             Err(error @ StoreError::TooLarge { .. }) => Err(error.to_string()),
             Err(error) => {
                 return Err(
@@ -247,11 +283,11 @@ impl Sweep {
         match read {
             Ok(report) => {
                 self.register.put_report(&report).await.map_err(StepError::from)?;
-                Ok(true)
+                Ok(Some(report))
             }
             Err(cause) => {
                 tracing::warn!(%key, cause, "a report cannot be read and is written anew");
-                Ok(false)
+                Ok(None)
             }
         }
     }

@@ -28,7 +28,7 @@ pub(crate) const MOST_TRIES: u32 = 40;
 /// One table and the client for it.
 #[derive(Debug, Clone)]
 pub(crate) struct Table {
-    client: Client,
+    pub(crate) client: Client,
     name: String,
 }
 
