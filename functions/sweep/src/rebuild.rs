@@ -11,8 +11,8 @@ use rekindle_cmdb::RegisterError;
 use rekindle_domain::register_epoch::{DoubtfulImage, FoundImage, MachineFindings};
 use rekindle_domain::service::CurrentConfiguration;
 use rekindle_domain::{
-    Flow, MachineKey, Outcome, QuarantinedImage, Rebuild, RebuildFindings, RebuildState, RegisterEpoch,
-    Report, Run, RunId,
+    Fence, Flow, MachineKey, Outcome, QuarantinedImage, Rebuild, RebuildFindings, RebuildState,
+    RegisterEpoch, Report, Run, RunId,
 };
 use rekindle_planning::rebuild::{Beginning, QUARANTINE, beginning};
 use rekindle_planning::register_epoch::{lowest_fence, next_epoch};
@@ -120,20 +120,31 @@ impl Sweep {
         }
         let epoch = next_epoch(recorded.as_ref(), &table_id, witness, self.clock.now());
         self.act(&findings).await?;
-        for machine in self.register.all_machines().await.map_err(StepError::from)? {
-            let findings = findings.machines.iter().find(|findings| findings.machine == machine);
-            let holder = findings.and_then(|findings| findings.release.as_ref());
-            match self.register.revoke_lease(&machine, holder, lowest_fence(epoch.epoch)).await {
-                Err(RegisterError::LeaseHeld { lease }) => {
-                    return self.break_off(rebuild, &machine, &lease.run_id).await;
-                }
-                revoked => revoked.map_err(StepError::from)?,
-            }
+        if let Some((machine, holder)) = self.take_leases_away(&findings, lowest_fence(epoch.epoch)).await? {
+            return self.break_off(rebuild, &machine, &holder).await;
         }
         if !self.register.put_epoch(&epoch, recorded.as_ref()).await.map_err(StepError::from)? {
             return Err(StepError::transient("the register's epoch was changed meanwhile"));
         }
         self.finish(rebuild, &epoch).await
+    }
+
+    /// Takes away the leases that were held by mistake, and lets all fences go on from the lowest. Answers with the first
+    /// machine whose lease somebody else has by now, and who that is.
+    async fn take_leases_away(
+        &self,
+        findings: &RebuildFindings,
+        lowest: Fence,
+    ) -> Result<Option<(MachineKey, RunId)>, StepError> {
+        for machine in self.register.all_machines().await.map_err(StepError::from)? {
+            let found = findings.machines.iter().find(|found| found.machine == machine);
+            let holder = found.and_then(|found| found.release.as_ref());
+            match self.register.revoke_lease(&machine, holder, lowest).await {
+                Err(RegisterError::LeaseHeld { lease }) => return Ok(Some((machine, lease.run_id))),
+                revoked => revoked.map_err(StepError::from)?,
+            }
+        }
+        Ok(None)
     }
 
     /// Whoever took a lease since was not in what was confirmed. What was done by then stays right, and is found again.
