@@ -140,6 +140,7 @@ impl Recovery {
         let ports = Ports {
             register,
             control: Arc::new(buckets.control_store()?),
+            customer: customer.machine.customer_id.clone(),
             cloud: cloud.clone(),
             epoch: clock.now(),
             clock,

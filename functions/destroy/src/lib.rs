@@ -4,9 +4,10 @@
 //! 2. Everything that carries the run's tag is destroyed, and everything that its intents name, because a `find` may
 //!    lag. A registered image stays: it is what the run was for.
 //!    So does an image that is kept apart, and every image while the register stands restored: it may have forgotten
-//!    that an image is registered, and `register rebuild` decides about it.
+//!    that an image is registered, and the rebuild (`POST /v1/register/rebuild`) decides about it.
 //! 3. When nothing is found the answer is *Clear*, and the lease is released or handed over. The run is *Ended* only
-//!    by a second empty find, no sooner than the provider's settling time after its last intent and its first empty find.
+//!    by a second empty find, no sooner than the provider's settling time after its last intent and its first empty find;
+//!    and never while the register stands restored, since what was left alone then has to be looked at again.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -179,8 +180,7 @@ impl Destroy {
 
     async fn kept_images(&self, run: &Run) -> Result<KeptImages, StepError> {
         let Some(machine) = &run.machine else { return Ok(KeptImages::default()) };
-        let standing = register_standing::by_the_table(&self.register).await.map_err(StepError::from)?;
-        if matches!(standing, RegisterStanding::Restored { .. }) {
+        if self.stands_restored().await? {
             return Ok(KeptImages { all: true, ..KeptImages::default() });
         }
         let quarantined = self.register.quarantined_images(machine).await.map_err(StepError::from)?;
@@ -190,10 +190,15 @@ impl Destroy {
         Ok(KeptImages { all: false, ids })
     }
 
+    async fn stands_restored(&self) -> Result<bool, StepError> {
+        let standing = register_standing::by_the_table(&self.register).await.map_err(StepError::from)?;
+        Ok(matches!(standing, RegisterStanding::Restored { .. }))
+    }
+
     async fn registered_image(&self, run: &Run) -> Result<Option<ImageId>, StepError> {
         let Some(machine) = &run.machine else { return Ok(None) };
-        let images = self.register.images(machine).await.map_err(StepError::from)?;
-        Ok(images.into_iter().find(|image| image.run_id == run.run_id).map(|image| image.image_id))
+        let image = self.register.image_of_run(machine, &run.run_id).await.map_err(StepError::from)?;
+        Ok(image.map(|image| image.image_id))
     }
 
     async fn destroy_resource(&self, resource: &Resource) -> Result<(), CloudError> {
@@ -231,9 +236,10 @@ impl Destroy {
         Ok(())
     }
 
-    /// The second look. A provider whose answers are always current is settled at once.
+    /// The second look. A provider whose answers are always current is settled at once. A register that stands restored
+    /// ends nothing: an image that was left alone would be nobody's for ever.
     async fn end_when_settled(&self, run: &Run) -> Result<(), StepError> {
-        if run.state != RunState::Closed || !self.is_settled(run) {
+        if run.state != RunState::Closed || !self.is_settled(run) || self.stands_restored().await? {
             return Ok(());
         }
         if self.destroy_everything(run).await?.is_empty() {

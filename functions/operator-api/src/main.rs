@@ -9,7 +9,7 @@ fn main() -> ExitCode {
     serve_http("operator-api", Callers::operators(CallerPrincipal), |host| {
         let (register, control) = (host.register()?, host.control()?);
         let (stack, region) = host.stack_and_region()?;
-        let deployment = Deployment { stack, region };
+        let deployment = Deployment { stack, region, customer: Some(host.customer()?) };
         Ok(operator_router(OperatorApi::new(register, control, host.workflow()?, host.clock(), deployment)))
     })
 }

@@ -10,7 +10,7 @@ use rekindle_cmdb::{RefusedDescription, Register, SetRecord, SetStatus};
 use rekindle_domain::backup_set::LONGEST_DESCRIPTION_BYTES;
 use rekindle_domain::{BackupId, BackupSet, MachineKey, Service};
 use rekindle_step::{Clock, ErrorName, StepError};
-use rekindle_store::{ObjectStore, StoreError};
+use rekindle_store::{ObjectStore, StoreError, get_or_not_found};
 
 /// A detached signature has a few hundred bytes.
 const LONGEST_SIGNATURE_BYTES: u64 = 4096;
@@ -99,13 +99,20 @@ impl Arrivals<'_> {
         backup_id: &BackupId,
         service: &Service,
     ) -> Result<Result<BackupSet, Refusal>, StepError> {
-        let description =
-            match self.control.get(&key.set_description_key(backup_id), LONGEST_DESCRIPTION_BYTES).await {
-                Ok(bytes) => bytes,
-                Err(error) => return refused_or_unavailable(error, ErrorName::SetRefused, "its description"),
-            };
+        let description = match get_or_not_found(
+            self.control,
+            &key.set_description_key(backup_id),
+            LONGEST_DESCRIPTION_BYTES,
+        )
+        .await
+        {
+            Ok(bytes) => bytes,
+            Err(error) => return refused_or_unavailable(error, ErrorName::SetRefused, "its description"),
+        };
         let signature =
-            match self.control.get(&key.set_signature_key(backup_id), LONGEST_SIGNATURE_BYTES).await {
+            match get_or_not_found(self.control, &key.set_signature_key(backup_id), LONGEST_SIGNATURE_BYTES)
+                .await
+            {
                 Ok(bytes) => bytes,
                 Err(error) => {
                     return refused_or_unavailable(error, ErrorName::SignatureInvalid, "its signature");

@@ -13,15 +13,13 @@ use jiff::Timestamp;
 use rekindle_cmdb::{Lease, Register, RegisterError, SetStatus};
 use rekindle_domain::service::CurrentConfiguration;
 use rekindle_domain::{
-    BackupId, BackupSet, Digest, Flow, HumanTask, HumanTaskId, HumanTaskStatus, Image, Machine, MachineKey,
-    Outcome, RefreshPlan, Run, RunId, RunState, Service,
+    BackupId, BackupSet, CustomerId, Digest, Flow, HumanTask, HumanTaskId, HumanTaskStatus, Image, Machine,
+    MachineKey, Outcome, RefreshPlan, Run, RunId, RunState, Service,
 };
 use rekindle_planning::deadline::run_deadline;
 use rekindle_planning::refresh::Found;
-use rekindle_planning::{
-    Admission, KnownSet, MachineSituation, PastFailures, RegisterStanding, Work, admit, find_work,
-};
-use rekindle_requests::register_standing;
+use rekindle_planning::{Admission, KnownSet, MachineSituation, PastFailures, Work, admit, find_work};
+use rekindle_requests::register_standing::{self, KnownStanding};
 use rekindle_step::{Clock, ErrorName, ExecutionState, Step, StepContext, StepError, Workflow};
 use rekindle_store::ObjectStore;
 use serde::{Deserialize, Serialize};
@@ -35,6 +33,8 @@ pub struct PlanRefresh {
     pub register: Register,
     /// The control bucket.
     pub control: Arc<dyn ObjectStore>,
+    /// The deployment's customer, under whose name the bucket remembers how far the register had come.
+    pub customer: CustomerId,
     /// Knows whether the holder of a lease is still at work.
     pub workflow: Arc<dyn Workflow>,
     /// The time.
@@ -120,11 +120,18 @@ impl PlanRefresh {
     /// already, under a right that another run may have. It is refused, and comes by itself once the register is
     /// rebuilt, since the sweep looks for what is due.
     async fn refuse_restored(&self, input: &Input) -> Result<(), StepError> {
-        let standing =
-            register_standing::by_table_and_bucket(&self.register, self.control.as_ref(), self.clock.now());
-        let RegisterStanding::Restored { sentence } = standing.await? else { return Ok(()) };
+        let KnownStanding::Restored { sentence } = self.register_standing().await? else { return Ok(()) };
         self.open_without_lease(input).await?;
         Err(register_standing::refusal("nothing was refreshed", &sentence))
+    }
+
+    /// How the register stands, from all that there is.
+    ///
+    /// # Errors
+    /// When the register or the control bucket cannot be reached.
+    pub async fn register_standing(&self) -> Result<KnownStanding, StepError> {
+        let (control, now) = (self.control.as_ref(), self.clock.now());
+        register_standing::by_table_and_bucket(&self.register, control, &self.customer, now).await
     }
 
     async fn known_machine(&self, key: &MachineKey) -> Result<(Service, Machine), StepError> {

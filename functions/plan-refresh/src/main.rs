@@ -10,6 +10,7 @@ fn main() -> ExitCode {
         Ok(PlanRefresh {
             register: host.register()?,
             control: host.control()?,
+            customer: host.customer()?,
             workflow: host.workflow()?,
             clock: host.clock(),
             poll_seconds: POLL_SECONDS,

@@ -50,8 +50,7 @@ pub async fn collect(register: &Register, run: &Run) -> Result<Facts, StepError>
         if let Some(backup_id) = plan.sets.last() {
             facts.newest_set = register.set(&plan.machine, backup_id).await.map_err(StepError::from)?;
         }
-        let images = register.images(&plan.machine).await.map_err(StepError::from)?;
-        facts.image = images.into_iter().find(|image| image.run_id == run.run_id);
+        facts.image = register.image_of_run(&plan.machine, &run.run_id).await.map_err(StepError::from)?;
     }
     if let Some(plan_id) = &run.plan_id {
         facts.recovery_plan = register.plan(plan_id).await.map_err(StepError::from)?;

@@ -191,8 +191,8 @@ impl WriteReport {
     /// What a register that has forgotten the image needs to take it back lies beside the report. Written once.
     async fn keep_manifest(&self, run: &Run) -> Result<(), StepError> {
         let Some(machine) = &run.machine else { return Ok(()) };
-        let images = self.register.images(machine).await.map_err(StepError::from)?;
-        let Some(image) = images.into_iter().find(|image| image.run_id == run.run_id) else { return Ok(()) };
+        let image = self.register.image_of_run(machine, &run.run_id).await.map_err(StepError::from)?;
+        let Some(image) = image else { return Ok(()) };
         let manifest =
             ImageManifest { schema_version: MANIFEST_SCHEMA_VERSION, image, started_at: run.opened_at };
         let bytes = serde_json::to_vec_pretty(&manifest)

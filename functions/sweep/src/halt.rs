@@ -7,14 +7,24 @@ use rekindle_planning::sweep::ExecutionStanding;
 use rekindle_requests::register_standing::refusal;
 use rekindle_step::{JobAnswer, StepError};
 
+use crate::rebuild::Progress;
 use crate::{Output, Sweep, note};
 
+/// Says that the register was restored, as something that could not be done, and as the first one: alarms see it until
+/// it is rebuilt. A rebuild that came to its end in this very sweep has ended the halt.
+pub(crate) fn tell_halt(sentence: &str, rebuilt: &Result<Progress, StepError>, output: &mut Output) {
+    if rebuilt.as_ref().is_ok_and(|progress| progress.ended_the_halt) {
+        return;
+    }
+    output.restored = Some(sentence.to_owned());
+    let what = "no run was ended, nothing was destroyed and no lease was released";
+    let refusal = refusal(what, sentence);
+    tracing::error!(error = refusal.chain(), "the sweep halts");
+    output.failed.insert(0, format!("the register: {}", refusal.chain()));
+}
+
 impl Sweep {
-    /// Says that the register was restored, as something that could not be done: alarms see it until it is rebuilt.
-    pub(crate) async fn halt(&self, sentence: &str, output: &mut Output) -> Result<(), StepError> {
-        output.restored = Some(sentence.to_owned());
-        let what = "no run was ended, nothing was destroyed and no lease was released";
-        note(output, "the register", Err(refusal(what, sentence)));
+    pub(crate) async fn keep_alive_all(&self, output: &mut Output) -> Result<(), StepError> {
         for run in self.register.unfinished_runs().await.map_err(StepError::from)? {
             let done = self.keep_alive(&run).await;
             note(output, &format!("run {}", run.run_id), done);

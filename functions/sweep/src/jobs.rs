@@ -25,7 +25,7 @@ impl Sweep {
     /// Whether somebody took the answer. A token that nobody waits under is forgotten, so that it is never sent again;
     /// one that was taken is not, for what was taken may have been lost all the same.
     pub(crate) async fn answer(&self, job: &JobRecord, answer: JobAnswer) -> Result<bool, StepError> {
-        let Some(token) = job.awaited_token() else { return Ok(false) };
+        let Some(token) = job.token.as_ref() else { return Ok(false) };
         match answer.deliver(self.workflow.as_ref(), token.as_str()).await {
             Ok(()) => Ok(true),
             Err(CallbackError::Gone) => {
@@ -41,7 +41,7 @@ impl Sweep {
     /// That the agent of an unfinished job is silent, where it is. The flow then ends as it does when the engine itself
     /// notices, and what the agent may still report is stored and changes nothing.
     async fn answer_of_the_silent(&self, run: &Run, job: &JobRecord) -> Result<Option<JobAnswer>, StepError> {
-        if run.state != RunState::Open || job.awaited_token().is_none() {
+        if run.state != RunState::Open || job.token.is_none() {
             return Ok(None);
         }
         let hello = self.register.hello(&job.instance_id).await.map_err(StepError::from)?;

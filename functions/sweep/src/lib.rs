@@ -3,7 +3,8 @@
 //! event was lost.
 //!
 //! Each call does the one next thing about each run and may be repeated at any time. When nothing is due it costs one
-//! query for unfinished runs, three small reads about the register itself, and one listing for each machine.
+//! query for unfinished runs and one for questions, four small reads about the register itself (its epoch, which table
+//! it is, its rebuild, and what the control bucket remembers), and a few reads and one listing for each machine.
 //!
 //! While the register stands restored, it halts and says so; and it carries out the rebuild that ends this.
 
@@ -24,14 +25,16 @@ use rekindle_function_plan_refresh::PlanRefresh;
 use rekindle_function_report::WriteReport;
 use rekindle_planning::register_epoch::next_mark;
 use rekindle_planning::sweep::ExecutionStanding;
-use rekindle_planning::{RegisterStanding, SweepAction, sweep_action};
+use rekindle_planning::{SweepAction, sweep_action};
 use rekindle_requests::approval::{approval_task, decide};
 use rekindle_requests::refresh::start_refresh;
-use rekindle_requests::register_standing;
+use rekindle_requests::register_standing::{self, KnownStanding};
 use rekindle_step::{
     CallbackError, Clock, ErrorName, ExecutionState, Step, StepContext, StepError, Workflow,
 };
 use serde::{Deserialize, Serialize};
+
+use crate::halt::tell_halt;
 
 /// The step.
 pub struct Sweep {
@@ -63,7 +66,7 @@ pub struct Output {
     pub done: Vec<String>,
     /// One line for each thing that could not be done; the next sweep tries again.
     pub failed: Vec<String>,
-    /// Why the sweep halts, one sentence: the register was restored to an earlier time.
+    /// Why the sweep halts, one sentence: the register was restored to an earlier time, and is not rebuilt by now.
     pub restored: Option<String>,
 }
 
@@ -75,29 +78,33 @@ impl Step for Sweep {
 
     async fn run(&self, _input: Input, context: &StepContext) -> Result<Output, StepError> {
         let mut output = Output::default();
-        let standing = register_standing::by_table_and_bucket(
-            &self.register,
-            self.plan.control.as_ref(),
-            self.clock.now(),
-        )
-        .await?;
+        let standing = self.plan.register_standing().await?;
+        let rebuild = self.register.rebuild().await.map_err(StepError::from)?;
         match &standing {
-            RegisterStanding::Restored { sentence } => self.halt(sentence, &mut output).await?,
-            RegisterStanding::Current(epoch) => {
+            KnownStanding::Restored { .. } => self.keep_alive_all(&mut output).await?,
+            KnownStanding::Current(epoch) => {
                 let marked = self.mark(epoch).await;
                 note(&mut output, "the register", marked);
-                self.sweep(context, &mut output).await?;
+                self.sweep(context, rebuild.is_some(), &mut output).await?;
             }
-            RegisterStanding::New => self.sweep(context, &mut output).await?,
         }
-        let rebuilt = self.rebuild(&standing).await;
-        note(&mut output, "the rebuild of the register", rebuilt);
+        let rebuilt = self.rebuild(rebuild.as_ref(), &standing).await;
+        if let KnownStanding::Restored { sentence } = &standing {
+            tell_halt(sentence, &rebuilt, &mut output);
+        }
+        note(&mut output, "the rebuild of the register", rebuilt.map(|progress| progress.told));
         Ok(output)
     }
 }
 
 impl Sweep {
-    async fn sweep(&self, context: &StepContext, output: &mut Output) -> Result<(), StepError> {
+    /// A register that was never rebuilt has kept no image apart.
+    async fn sweep(
+        &self,
+        context: &StepContext,
+        was_rebuilt: bool,
+        output: &mut Output,
+    ) -> Result<(), StepError> {
         for run in self.register.unfinished_runs().await.map_err(StepError::from)? {
             let done = self.sweep_run(&run, context).await;
             note(output, &format!("run {}", run.run_id), done);
@@ -106,7 +113,6 @@ impl Sweep {
             let done = self.sweep_human_task(&task).await;
             note(output, "a question to a person", done);
         }
-        let was_rebuilt = self.register.rebuild().await.map_err(StepError::from)?.is_some();
         for machine in self.register.all_machines().await.map_err(StepError::from)? {
             let done = self.sweep_machine(&machine).await;
             note(output, &machine.to_string(), done);
@@ -122,8 +128,8 @@ impl Sweep {
     async fn mark(&self, epoch: &RegisterEpoch) -> Result<Option<String>, StepError> {
         let Some(next) = next_mark(epoch, self.clock.now()) else { return Ok(None) };
         if self.register.put_epoch(&next, Some(epoch)).await.map_err(StepError::from)? {
-            let control = self.plan.control.as_ref();
-            register_standing::keep_witness(&self.register, control, next.progress()).await?;
+            let (control, customer) = (self.plan.control.as_ref(), &self.plan.customer);
+            register_standing::keep_witness(control, customer, next.progress()).await?;
         }
         Ok(None)
     }
@@ -154,7 +160,14 @@ impl Step for ScheduledSweep {
     async fn run(&self, input: Input, context: &StepContext) -> Result<Output, StepError> {
         let output = self.0.run(input, context).await?;
         if let Some(sentence) = &output.restored {
-            return Err(register_standing::refusal("the sweep halts", sentence));
+            let what = match output.failed.as_slice() {
+                [] | [_] => "the sweep halts".to_owned(),
+                // The halt itself is the first one.
+                [_, others @ ..] => {
+                    format!("the sweep halts, and also failed at this: {}", others.join("; "))
+                }
+            };
+            return Err(register_standing::refusal(&what, sentence));
         }
         match output.failed.first() {
             None => Ok(output),
@@ -188,10 +201,17 @@ impl Sweep {
     }
 
     pub(crate) async fn standing(&self, run: &Run) -> Result<ExecutionStanding, StepError> {
-        let state =
-            self.workflow.describe_execution(run.flow.state_machine(), run.run_id.as_str()).await.map_err(
-                |error| StepError::transient("the execution could not be looked at").because(error),
-            )?;
+        self.execution_standing(run.flow, &run.run_id).await
+    }
+
+    pub(crate) async fn execution_standing(
+        &self,
+        flow: Flow,
+        run_id: &RunId,
+    ) -> Result<ExecutionStanding, StepError> {
+        let state = self.workflow.describe_execution(flow.state_machine(), run_id.as_str()).await;
+        let state = state
+            .map_err(|error| StepError::transient("the execution could not be looked at").because(error))?;
         Ok(match state {
             ExecutionState::Running => ExecutionStanding::Running,
             ExecutionState::Terminal => ExecutionStanding::Terminal,

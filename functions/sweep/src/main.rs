@@ -18,6 +18,7 @@ fn main() -> ExitCode {
             plan: PlanRefresh {
                 register: register.clone(),
                 control: control.clone(),
+                customer: host.customer()?,
                 workflow: workflow.clone(),
                 clock: clock.clone(),
                 poll_seconds: POLL_SECONDS,

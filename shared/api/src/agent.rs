@@ -147,7 +147,7 @@ impl AgentApi {
 
     /// Whether the waiting step may have heard that the agent is alive; not when nobody waits.
     async fn forward(&self, record: &JobRecord) -> bool {
-        let Some(token) = record.awaited_token() else { return false };
+        let Some(token) = record.token.as_ref() else { return false };
         match self.workflow.send_task_heartbeat(token.as_str()).await {
             Ok(()) => true,
             Err(CallbackError::Gone) => false,
@@ -202,7 +202,7 @@ impl AgentApi {
     /// tell it too, and the agent is sooner.
     async fn finish(&self, record: &JobRecord, outcome: &JobOutcome) -> Result<(), AgentApiError> {
         let stored = self.register.finish_job(&record.job.id, outcome, self.clock.now()).await?;
-        let (Some(outcome), Some(token)) = (&stored.outcome, stored.awaited_token()) else { return Ok(()) };
+        let (Some(outcome), Some(token)) = (&stored.outcome, stored.token.as_ref()) else { return Ok(()) };
         match JobAnswer::to(outcome).deliver(self.workflow.as_ref(), token.as_str()).await {
             Ok(()) | Err(CallbackError::Gone) => Ok(()),
             Err(source) => Err(AgentApiError::WorkflowUnavailable {

@@ -261,10 +261,3 @@ pub struct JobRecord {
     /// How it ended. Once stored it never changes.
     pub outcome: Option<JobOutcome>,
 }
-
-impl JobRecord {
-    /// By which the waiting step is answered; none when it is known that nobody waits.
-    pub fn awaited_token(&self) -> Option<&TaskToken> {
-        self.token.as_ref()
-    }
-}

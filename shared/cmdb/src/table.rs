@@ -28,7 +28,7 @@ pub(crate) const MOST_TRIES: u32 = 40;
 /// One table and the client for it.
 #[derive(Debug, Clone)]
 pub(crate) struct Table {
-    client: Client,
+    pub(crate) client: Client,
     name: String,
 }
 
@@ -52,6 +52,7 @@ impl Table {
     }
 
     /// Everything that the table holds. For copies of small tables only.
+    #[cfg(feature = "embedded")]
     pub(crate) async fn everything(&self) -> Result<Vec<Item>, RegisterError> {
         let pages = self.client.scan().table_name(&self.name).consistent_read(true).into_paginator();
         let items = pages.items().send().try_collect().await;

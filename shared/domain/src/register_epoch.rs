@@ -109,7 +109,7 @@ pub enum RebuildState {
     Acting,
     /// A dry run: its findings are shown.
     Shown,
-    /// Nothing was done: what is there is no longer what was confirmed. The new findings are shown.
+    /// What is there is no longer what was confirmed. Nothing was done, or not all; the note says which.
     Changed,
     /// The register is the current one.
     Done,

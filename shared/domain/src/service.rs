@@ -1,6 +1,6 @@
 //! What is protected, and how well it has to be.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::configuration::RevisionId;
 use crate::identity::{ImageId, MachineId, ServiceId, ServiceKey};
@@ -51,12 +51,20 @@ pub struct Machine {
     pub machine_id: MachineId,
     /// What its first image is built from; none before the customer has built one, since it holds names that onboarding
     /// gives out.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "base_image")]
     pub base_image: Option<ImageId>,
     /// Instance types that may serve, the best one first.
     pub instance_types: Vec<String>,
     /// Zones that may host it, the best one first.
     pub zones: Vec<String>,
+}
+
+/// What the version before wrote where there was no base image: no provider's id, and nothing to be launched.
+const NO_BASE_IMAGE: &str = "none";
+
+fn base_image<'de, D: Deserializer<'de>>(value: D) -> Result<Option<ImageId>, D::Error> {
+    let image = Option::<ImageId>::deserialize(value)?;
+    Ok(image.filter(|image| image.as_str() != NO_BASE_IMAGE))
 }
 
 /// What the business asked for.
@@ -85,7 +93,7 @@ mod tests {
         };
         let named = read(r#""base_image":"ami-base","#);
         assert_eq!(named.base_image, Some(ImageId::parse("ami-base").unwrap()));
-        for none in ["", r#""base_image":null,"#] {
+        for none in ["", r#""base_image":null,"#, r#""base_image":"none","#] {
             assert_eq!(read(none).base_image, None, "{none}");
         }
     }

@@ -56,11 +56,12 @@ fn all(
     jobs: AgentJobs,
     poll_seconds: u64,
 ) -> Vec<Arc<dyn DynamicStep>> {
-    let Ports { register, control, cloud, clock, .. } = ports;
+    let Ports { register, control, customer, cloud, clock, .. } = ports;
     let launcher = Launcher::new(register.clone(), cloud.clone(), clock.clone());
     let plan_refresh = || PlanRefresh {
         register: register.clone(),
         control: control.clone(),
+        customer: customer.clone(),
         workflow: workflow.clone(),
         clock: clock.clone(),
         poll_seconds,

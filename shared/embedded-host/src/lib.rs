@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use rekindle_api::AgentApi;
 use rekindle_cloud::CloudProvider;
 use rekindle_cmdb::Register;
-use rekindle_domain::{Flow, MachineKey, RunId};
+use rekindle_domain::{CustomerId, Flow, MachineKey, RunId};
 use rekindle_flow::{Execution, HistoryObserver, Runner, RunnerOptions, TaskInvoker};
 use rekindle_instances::AgentJobs;
 use rekindle_requests::recovery::{Request, start_recovery};
@@ -37,6 +37,8 @@ pub struct Ports {
     pub register: Register,
     /// The control bucket.
     pub control: Arc<dyn ObjectStore>,
+    /// The customer under whose name the control bucket remembers how far the register has come.
+    pub customer: CustomerId,
     /// Where instances and images are.
     pub cloud: Arc<dyn CloudProvider>,
     /// The time. It must agree with `epoch`.

@@ -20,6 +20,8 @@ pub(crate) const LOG: &str = "REKINDLE_LOG";
 pub(crate) const TABLE: &str = "REKINDLE_TABLE";
 /// The control bucket.
 pub(crate) const CONTROL_BUCKET: &str = "REKINDLE_CONTROL_BUCKET";
+/// The one customer of the deployment.
+pub(crate) const CUSTOMER_ID: &str = "REKINDLE_CUSTOMER_ID";
 /// The beginning of the state machines' ARNs.
 pub(crate) const STATE_MACHINES: &str = "REKINDLE_STATE_MACHINES";
 /// Whose sessions are instances.

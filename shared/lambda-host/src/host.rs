@@ -12,12 +12,15 @@ use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 use rekindle_aws_calls::LogCalls;
 use rekindle_cloud::CloudProvider;
 use rekindle_cmdb::Register;
+use rekindle_domain::CustomerId;
 use rekindle_instances::AgentJobs;
 use rekindle_step::{Clock, StepError, SystemClock, Workflow};
 use rekindle_store::ObjectStore;
 use rekindle_store_s3::S3Store;
 
-use crate::environment::{CONTROL_BUCKET, Environment, REGION, STATE_MACHINES, TABLE};
+use crate::environment::{
+    CONTROL_BUCKET, CUSTOMER_ID, Environment, REGION, STATE_MACHINES, TABLE, unreadable,
+};
 use crate::https::Https;
 use crate::workflow::{StateMachines, StepFunctions};
 
@@ -87,6 +90,16 @@ impl Host {
     /// When the variable is missing.
     pub fn control_bucket(&self) -> Result<String, StepError> {
         self.environment.required(CONTROL_BUCKET)
+    }
+
+    /// The customer `REKINDLE_CUSTOMER_ID`, whom the deployment serves: what has to be known before the register is
+    /// believed.
+    ///
+    /// # Errors
+    /// When the variable is missing, or is no customer id.
+    pub fn customer(&self) -> Result<CustomerId, StepError> {
+        let text = self.environment.required(CUSTOMER_ID)?;
+        CustomerId::parse(&text).map_err(|_error| unreadable(CUSTOMER_ID, "is not a customer id"))
     }
 
     /// The state machines under `REKINDLE_STATE_MACHINES`.

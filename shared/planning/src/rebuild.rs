@@ -4,8 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
-use rekindle_domain::register_epoch::{DoubtfulImage, FoundImage, KeptInstance, MachineFindings};
-use rekindle_domain::{BackupSet, Image, ImageId, ImageManifest, MachineKey, Run, RunId, RunState};
+use rekindle_domain::register_epoch::{
+    DoubtfulImage, FoundImage, KeptInstance, MANIFEST_SCHEMA_VERSION, MachineFindings,
+};
+use rekindle_domain::{
+    BackupSet, Digest, Image, ImageId, ImageManifest, MachineKey, Rebuild, RebuildFindings, RebuildMode,
+    RebuildState, Run, RunId, RunState,
+};
 
 use crate::sweep::ExecutionStanding;
 
@@ -29,7 +34,7 @@ pub enum TaggedKind {
     /// An image that can be started.
     AvailableImage(ImageId),
     /// An image that is being made, or could not be.
-    UnfinishedImage,
+    UnfinishedImage(ImageId),
     /// An instance.
     Instance,
 }
@@ -63,6 +68,8 @@ pub struct MachineKnowledge<'a> {
     pub quarantined: &'a BTreeSet<ImageId>,
     /// The manifests of its images.
     pub manifests: &'a [JudgedManifest],
+    /// Why the manifests of these runs cannot be read: that is not the same as if there were none.
+    pub unreadable: &'a BTreeMap<RunId, String>,
     /// What is there.
     pub tagged: &'a [Tagged],
     /// Its refreshes that the register believes open.
@@ -99,8 +106,10 @@ pub fn machine_findings(known: &MachineKnowledge<'_>) -> (MachineFindings, Vec<R
     for tagged in known.tagged {
         match &tagged.kind {
             TaggedKind::AvailableImage(image_id) => judge_image(known, tagged, image_id, &mut findings),
-            TaggedKind::UnfinishedImage => judge_leftover(known, tagged, &mut findings),
-            TaggedKind::Instance => judge_leftover(known, tagged, &mut findings),
+            TaggedKind::UnfinishedImage(image_id) => {
+                judge_unfinished_image(known, tagged, image_id, &mut findings);
+            }
+            TaggedKind::Instance => judge_instance(known, tagged, &mut findings),
         }
     }
     in_order(&mut findings);
@@ -140,7 +149,10 @@ fn judge_image(
     let run_id = tagged.run_id.clone();
     let judged = known.manifests.iter().find(|judged| judged.manifest.image.image_id == *image_id);
     let objection = match judged {
-        None => Some("the control bucket holds no manifest of it".to_owned()),
+        None => Some(match known.unreadable.get(&run_id) {
+            Some(cause) => format!("its manifest cannot be read: {cause}"),
+            None => "the control bucket holds no manifest of it".to_owned(),
+        }),
         Some(judged) if judged.manifest.image.run_id != run_id => {
             Some("its manifest names another run than its tag does".to_owned())
         }
@@ -160,17 +172,54 @@ fn judge_image(
     }
 }
 
-/// What a run has left that the register has forgotten. What a refresh left can go; anything else may serve.
-fn judge_leftover(known: &MachineKnowledge<'_>, tagged: &Tagged, findings: &mut MachineFindings) {
+/// What becomes of something that cannot be adopted.
+enum Leftover {
+    /// The register knows its run, or the run is at work.
+    Stays,
+    /// A refresh that is over has left it, and the register has forgotten the refresh.
+    CleanUp,
+    /// Nobody knows what made it.
+    Unknown,
+}
+
+fn leftover(known: &MachineKnowledge<'_>, tagged: &Tagged) -> Leftover {
     let run = known.run(&tagged.run_id);
     match run.refresh {
-        _ if run.is_recorded => {}
-        ExecutionStanding::Running => {}
-        ExecutionStanding::Terminal => findings.clean_up.push(tagged.run_id.clone()),
-        ExecutionStanding::Unknown => {
+        _ if run.is_recorded => Leftover::Stays,
+        ExecutionStanding::Running => Leftover::Stays,
+        ExecutionStanding::Terminal => Leftover::CleanUp,
+        ExecutionStanding::Unknown => Leftover::Unknown,
+    }
+}
+
+/// An instance that a refresh left can go; any other one may serve.
+fn judge_instance(known: &MachineKnowledge<'_>, tagged: &Tagged, findings: &mut MachineFindings) {
+    match leftover(known, tagged) {
+        Leftover::Stays => {}
+        Leftover::CleanUp => findings.clean_up.push(tagged.run_id.clone()),
+        Leftover::Unknown => {
             let (instance_id, run_id) = (tagged.id.clone(), tagged.run_id.clone());
             findings.keep.push(KeptInstance { instance_id, run_id });
         }
+    }
+}
+
+/// Nothing serves from an image that was never finished: what a refresh left can go, any other one is kept apart.
+fn judge_unfinished_image(
+    known: &MachineKnowledge<'_>,
+    tagged: &Tagged,
+    image_id: &ImageId,
+    findings: &mut MachineFindings,
+) {
+    match leftover(known, tagged) {
+        Leftover::Stays => {}
+        Leftover::CleanUp => findings.clean_up.push(tagged.run_id.clone()),
+        Leftover::Unknown if known.quarantined.contains(image_id) => {}
+        Leftover::Unknown => findings.quarantine.push(DoubtfulImage {
+            image_id: image_id.clone(),
+            run_id: tagged.run_id.clone(),
+            cause: "it was never finished, and its run is not known as a refresh".to_owned(),
+        }),
     }
 }
 
@@ -194,6 +243,12 @@ pub fn objection(
     set: Result<&BackupSet, &str>,
 ) -> Option<String> {
     let image = &manifest.image;
+    if manifest.schema_version != MANIFEST_SCHEMA_VERSION {
+        return Some(format!(
+            "its manifest has the schema version {}, and this version reads {MANIFEST_SCHEMA_VERSION}",
+            manifest.schema_version
+        ));
+    }
     if image.machine != *machine || image.run_id != *run_id {
         return Some("its manifest lies under the name of another image".to_owned());
     }
@@ -210,17 +265,66 @@ pub fn objection(
     }
 }
 
+/// Whether a recovery is open and the register believes that it has made nothing: only then it is worth a look.
+pub fn may_have_forgotten_replicas(run: &Run) -> bool {
+    run.state == RunState::Open && run.last_intent_at.is_none()
+}
+
 /// Whether an open recovery that the register believes to have made nothing has made something after all. Replicas of a
 /// rehearsal are destroyed; all others are kept until a person ends the recovery.
 pub fn has_forgotten_replicas(run: &Run, is_rehearsal: bool, found: usize) -> bool {
-    run.state == RunState::Open && run.last_intent_at.is_none() && !is_rehearsal && found > 0
+    may_have_forgotten_replicas(run) && !is_rehearsal && found > 0
+}
+
+/// How a rebuild begins, or why it does not.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Beginning {
+    /// What it comes to: Requested as long as it waits.
+    pub state: RebuildState,
+    /// One sentence.
+    pub note: String,
+}
+
+/// What is to become of a rebuild that was asked for, now that this was found. What is at work is waited for before it
+/// begins: from then on nothing new can appear, and what was confirmed is what is done.
+pub fn beginning(
+    rebuild: &Rebuild,
+    is_current: bool,
+    findings: &RebuildFindings,
+    digest: &Digest,
+) -> Beginning {
+    let (state, note) = match rebuild.mode {
+        RebuildMode::DryRun => (RebuildState::Shown, "nothing was done: this is what was found".to_owned()),
+        RebuildMode::Act if is_current => {
+            (RebuildState::Shown, "nothing was done: the register is the current one".to_owned())
+        }
+        RebuildMode::Act if !findings.at_work.is_empty() => {
+            let note = format!("waits for refreshes that are at work: {}", named(&findings.at_work));
+            (RebuildState::Requested, note)
+        }
+        RebuildMode::Act if rebuild.confirmed.as_ref() != Some(digest) => {
+            (RebuildState::Changed, "nothing was done: what is there is not what was confirmed".to_owned())
+        }
+        RebuildMode::Act if !findings.unknown_machines.is_empty() => {
+            let note = format!(
+                "nothing was done: the register does not know {}. Onboard their services again, and look again",
+                named(&findings.unknown_machines)
+            );
+            (RebuildState::Changed, note)
+        }
+        RebuildMode::Act => (RebuildState::Acting, "begun".to_owned()),
+    };
+    Beginning { state, note }
+}
+
+fn named(things: &[impl ToString]) -> String {
+    things.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test whose fixtures do not parse has failed")]
     use jiff::Timestamp;
-    use rekindle_domain::register_epoch::MANIFEST_SCHEMA_VERSION;
     use rekindle_domain::verdict::MINIMUM_PROOF;
     use rekindle_domain::{BackupId, Check, Flow, ImageVerdict, Lineage, SetPosition, Verdict};
 
@@ -282,12 +386,18 @@ mod tests {
         Tagged { id: id.to_owned(), run_id: run_id.clone(), kind: TaggedKind::Instance }
     }
 
+    fn unfinished(id: &str, run_id: &RunId) -> Tagged {
+        let kind = TaggedKind::UnfinishedImage(ImageId::parse(id).unwrap());
+        Tagged { id: id.to_owned(), run_id: run_id.clone(), kind }
+    }
+
     /// A machine of which nothing is known.
     struct Situation {
         machine: MachineKey,
         registered: Vec<Image>,
         quarantined: BTreeSet<ImageId>,
         manifests: Vec<JudgedManifest>,
+        unreadable: BTreeMap<RunId, String>,
         tagged: Vec<Tagged>,
         open: Vec<RunId>,
         holder: Option<RunId>,
@@ -301,6 +411,7 @@ mod tests {
                 registered: Vec::new(),
                 quarantined: BTreeSet::new(),
                 manifests: Vec::new(),
+                unreadable: BTreeMap::new(),
                 tagged: Vec::new(),
                 open: Vec::new(),
                 holder: None,
@@ -320,6 +431,7 @@ mod tests {
                 registered: &self.registered,
                 quarantined: &self.quarantined,
                 manifests: &self.manifests,
+                unreadable: &self.unreadable,
                 tagged: &self.tagged,
                 open: &self.open,
                 holder: self.holder.as_ref(),
@@ -334,7 +446,10 @@ mod tests {
     fn a_forgotten_image_is_adopted_by_its_manifest_and_kept_apart_without_one() {
         let mut known = Situation::new();
         let (good, bare, doubtful, swapped) = (RunId::mint(), RunId::mint(), RunId::mint(), RunId::mint());
+        let garbled = RunId::mint();
+        known.unreadable.insert(garbled.clone(), "it is too long".to_owned());
         known.tagged = vec![
+            available("ami-5", &garbled),
             available("ami-4", &swapped),
             available("ami-3", &doubtful),
             available("ami-2", &bare),
@@ -353,6 +468,7 @@ mod tests {
             "the control bucket holds no manifest of it",
             "its set is not signed",
             "its manifest names another run than its tag does",
+            "its manifest cannot be read: it is too long",
         ];
         assert_eq!(causes, expected);
         assert!(at_work.is_empty() && findings.clean_up.is_empty());
@@ -384,6 +500,25 @@ mod tests {
         assert_eq!(findings.clean_up, [refresh]);
         let kept: Vec<&str> = findings.keep.iter().map(|kept| kept.instance_id.as_str()).collect();
         assert_eq!(kept, ["i-2", "i-3"]);
+    }
+
+    #[test]
+    fn an_unfinished_image_is_no_instance_that_may_serve() {
+        let mut known = Situation::new();
+        let (refresh, stranger) = (known.run(false, Terminal), known.run(false, Unknown));
+        let (recorded, running) = (known.run(true, Terminal), known.run(false, Running));
+        known.tagged = vec![
+            unfinished("ami-1", &refresh),
+            unfinished("ami-2", &stranger),
+            unfinished("ami-3", &recorded),
+            unfinished("ami-4", &running),
+        ];
+        let (findings, _) = known.findings();
+        assert_eq!((findings.clean_up, findings.keep), (vec![refresh], Vec::new()));
+        let apart: Vec<&str> = findings.quarantine.iter().map(|found| found.image_id.as_str()).collect();
+        assert_eq!(apart, ["ami-2"]);
+        known.quarantined = BTreeSet::from([ImageId::parse("ami-2").unwrap()]);
+        assert_eq!(known.findings().0.quarantine, []);
     }
 
     #[test]
@@ -423,6 +558,60 @@ mod tests {
         let mut unproven = good.clone();
         unproven.image.evidence.checks.clear();
         assert!(said(&unproven, &run_id).contains("proves nothing"));
+        let later = ImageManifest { schema_version: MANIFEST_SCHEMA_VERSION + 1, ..good };
+        assert!(said(&later, &run_id).contains("schema version 2"));
+    }
+
+    fn asked(mode: RebuildMode, confirmed: Option<Digest>) -> Rebuild {
+        Rebuild {
+            rebuild_id: RunId::mint(),
+            table_id: "table-1".to_owned(),
+            mode,
+            confirmed,
+            requested_by: "ada".to_owned(),
+            requested_at: Timestamp::UNIX_EPOCH,
+            state: RebuildState::Requested,
+            note: String::new(),
+            at: Timestamp::UNIX_EPOCH,
+            findings: None,
+            findings_digest: None,
+        }
+    }
+
+    #[test]
+    fn a_rebuild_begins_when_nothing_is_at_work_and_what_was_confirmed_is_there() {
+        let nothing = RebuildFindings::default();
+        let digest = nothing.digest().unwrap();
+        let confirmed = asked(RebuildMode::Act, Some(digest.clone()));
+        let state = |rebuild: &Rebuild, is_current, findings: &RebuildFindings| {
+            beginning(rebuild, is_current, findings, &digest).state
+        };
+        assert_eq!(state(&confirmed, false, &nothing), RebuildState::Acting);
+        assert_eq!(state(&confirmed, true, &nothing), RebuildState::Shown);
+        assert_eq!(state(&asked(RebuildMode::DryRun, None), false, &nothing), RebuildState::Shown);
+        for confirmation in [None, Some(Digest::of(b"something else"))] {
+            let other = asked(RebuildMode::Act, confirmation);
+            assert_eq!(state(&other, false, &nothing), RebuildState::Changed);
+        }
+    }
+
+    #[test]
+    fn a_rebuild_that_cannot_begin_says_what_it_waits_for() {
+        let run_id = RunId::mint();
+        let busy = RebuildFindings { at_work: vec![run_id.clone()], ..RebuildFindings::default() };
+        // Not even what was confirmed while it was at work: when it ends there is something else to look at.
+        let digest = busy.digest().unwrap();
+        let waits = beginning(&asked(RebuildMode::Act, Some(digest.clone())), false, &busy, &digest);
+        assert_eq!(waits.state, RebuildState::Requested);
+        assert!(waits.note.contains(run_id.as_str()), "{}", waits.note);
+        let looks = beginning(&asked(RebuildMode::DryRun, None), false, &busy, &digest);
+        assert_eq!(looks.state, RebuildState::Shown);
+
+        let forgotten = RebuildFindings { unknown_machines: vec![machine()], ..RebuildFindings::default() };
+        let digest = forgotten.digest().unwrap();
+        let told = beginning(&asked(RebuildMode::Act, Some(digest.clone())), false, &forgotten, &digest);
+        assert_eq!(told.state, RebuildState::Changed);
+        assert!(told.note.contains("acme/orders/database. Onboard"), "{}", told.note);
     }
 
     #[test]

@@ -4,11 +4,11 @@ use std::io::Cursor;
 
 use jiff::Timestamp;
 use rekindle_cmdb::{Register, RegisterError};
-use rekindle_domain::{EpochWitness, ObjectKeyError, RegisterEpoch};
+use rekindle_domain::{CustomerId, EpochWitness, ObjectKeyError, RegisterEpoch};
 use rekindle_planning::register_epoch::first_epoch;
 use rekindle_planning::{RegisterStanding, standing};
 use rekindle_step::{ErrorName, StepError};
-use rekindle_store::{ObjectStore, StoreError};
+use rekindle_store::{ObjectStore, StoreError, get_or_not_found};
 
 /// A witness has two numbers.
 const LONGEST_WITNESS_BYTES: u64 = 4096;
@@ -23,32 +23,46 @@ pub async fn by_the_table(register: &Register) -> Result<RegisterStanding, Regis
     Ok(standing(register.epoch().await?.as_ref(), &table_id, None))
 }
 
+/// How the register stands once everything was looked at: one that was new has its first epoch by then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KnownStanding {
+    /// It is the one it was.
+    Current(RegisterEpoch),
+    /// It was restored to an earlier time, and not rebuilt since.
+    Restored {
+        /// One sentence: by what that is known.
+        sentence: String,
+    },
+}
+
 /// How the register stands, from all that there is. A register that is new gets its first epoch; one that turns out to
-/// be restored says so itself from now on, for those who cannot read the bucket.
+/// be restored says so itself from now on, for those who cannot read the bucket. `customer` is the deployment's own: what
+/// the table says of customers is in doubt like everything else in it.
 ///
 /// # Errors
 /// When the register or the control bucket cannot be reached.
 pub async fn by_table_and_bucket(
     register: &Register,
     control: &dyn ObjectStore,
+    customer: &CustomerId,
     now: Timestamp,
-) -> Result<RegisterStanding, StepError> {
+) -> Result<KnownStanding, StepError> {
     // The bucket first: the table's mark grows before the bucket's, so that one which lives is never behind.
-    let witness = witness(register, control).await?;
+    let witness = witness(control, customer).await?;
     let table_id = register.table_id().await.map_err(StepError::from)?;
     let recorded = register.epoch().await.map_err(StepError::from)?;
     match standing(recorded.as_ref(), &table_id, witness) {
         RegisterStanding::New => found(register, &table_id, now).await,
         RegisterStanding::Restored { sentence } => {
             tell(register, recorded.as_ref(), &table_id, &sentence, now).await?;
-            Ok(RegisterStanding::Restored { sentence })
+            Ok(KnownStanding::Restored { sentence })
         }
-        current @ RegisterStanding::Current(_) => Ok(current),
+        RegisterStanding::Current(epoch) => Ok(KnownStanding::Current(epoch)),
     }
 }
 
 /// Gives a new register its first epoch. One that has a past is not new: it was restored to before it had an epoch.
-async fn found(register: &Register, table_id: &str, now: Timestamp) -> Result<RegisterStanding, StepError> {
+async fn found(register: &Register, table_id: &str, now: Timestamp) -> Result<KnownStanding, StepError> {
     if !register.has_a_past().await.map_err(StepError::from)? {
         // Refused means that somebody else was faster: what they wrote is read below.
         register.put_epoch(&first_epoch(table_id, now), None).await.map_err(StepError::from)?;
@@ -58,9 +72,10 @@ async fn found(register: &Register, table_id: &str, now: Timestamp) -> Result<Re
         RegisterStanding::New => {
             let sentence = "it holds images or runs, and no epoch".to_owned();
             tell(register, None, table_id, &sentence, now).await?;
-            Ok(RegisterStanding::Restored { sentence })
+            Ok(KnownStanding::Restored { sentence })
         }
-        known => Ok(known),
+        RegisterStanding::Restored { sentence } => Ok(KnownStanding::Restored { sentence }),
+        RegisterStanding::Current(epoch) => Ok(KnownStanding::Current(epoch)),
     }
 }
 
@@ -84,54 +99,50 @@ async fn tell(
     Ok(())
 }
 
-/// How far the register had come, as the control bucket remembers it.
+/// How far the register of this customer's deployment had come, as the control bucket remembers it.
 ///
 /// # Errors
 /// When the control bucket cannot be read.
 pub async fn witness(
-    register: &Register,
     control: &dyn ObjectStore,
+    customer: &CustomerId,
 ) -> Result<Option<EpochWitness>, StepError> {
-    let mut furthest = None;
-    for customer in register.customers().await.map_err(StepError::from)? {
-        let key = customer.epoch_key().map_err(no_place)?;
-        match control.get(&key, LONGEST_WITNESS_BYTES).await {
-            Ok(bytes) => {
-                let witness: EpochWitness = serde_json::from_slice(&bytes).map_err(|error| {
-                    StepError::permanent(format!("{key} in the control bucket cannot be read"))
-                        .because(error)
-                        .next_step("Restore the version of the object before this one")
-                })?;
-                furthest = furthest.max(Some(witness));
-            }
-            Err(StoreError::NotFound { .. }) => {}
-            Err(error) => {
-                let what = format!("how far the register had come could not be read from {key}");
-                return Err(StepError::transient(what).because(error));
-            }
+    let key = customer.epoch_key().map_err(no_place)?;
+    match get_or_not_found(control, &key, LONGEST_WITNESS_BYTES).await {
+        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| {
+            StepError::permanent(format!("{key} in the control bucket cannot be read"))
+                .because(error)
+                .next_step("Restore the version of the object before this one")
+        }),
+        Err(StoreError::NotFound { .. }) => Ok(None),
+        Err(error) => {
+            let what = format!("how far the register had come could not be read from {key}");
+            Err(StepError::transient(what).because(error))
         }
     }
-    Ok(furthest)
 }
 
-/// Lets the control bucket remember how far the register has come. It comes after the register itself.
+/// Lets the control bucket remember how far the register has come. It comes after the register itself. What the bucket
+/// remembers never goes back: one that is slow and writes last must not hide what another one has seen.
 ///
 /// # Errors
-/// When the control bucket cannot be written: the register is ahead of it then, which nobody minds.
+/// When the control bucket cannot be read or written: the register is ahead of it then, which nobody minds.
 pub async fn keep_witness(
-    register: &Register,
     control: &dyn ObjectStore,
-    witness: EpochWitness,
+    customer: &CustomerId,
+    seen: EpochWitness,
 ) -> Result<(), StepError> {
-    let bytes = serde_json::to_vec(&witness)
-        .map_err(|error| StepError::permanent("an epoch cannot be written as JSON").because(error))?;
-    for customer in register.customers().await.map_err(StepError::from)? {
-        let key = customer.epoch_key().map_err(no_place)?;
-        control.put(&key, Box::pin(Cursor::new(bytes.clone()))).await.map_err(|error| {
-            StepError::transient(format!("how far the register has come could not be kept in {key}"))
-                .because(error)
-        })?;
+    let kept = witness(control, customer).await?;
+    if kept.is_some_and(|kept| kept >= seen) {
+        return Ok(());
     }
+    let key = customer.epoch_key().map_err(no_place)?;
+    let bytes = serde_json::to_vec(&seen)
+        .map_err(|error| StepError::permanent("an epoch cannot be written as JSON").because(error))?;
+    control.put(&key, Box::pin(Cursor::new(bytes))).await.map_err(|error| {
+        StepError::transient(format!("how far the register has come could not be kept in {key}"))
+            .because(error)
+    })?;
     Ok(())
 }
 

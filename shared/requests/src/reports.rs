@@ -3,6 +3,9 @@
 use rekindle_domain::{ObjectKey, RunId};
 use rekindle_step::StepError;
 
+/// The longest report that is read: what a Lambda function may answer, less its envelope.
+pub const LONGEST_REPORT_BYTES: u64 = 5 * 1024 * 1024;
+
 /// Where a report lies in the control bucket.
 ///
 /// # Errors

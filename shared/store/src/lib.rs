@@ -5,6 +5,7 @@
 
 mod folder;
 mod notification;
+mod presence;
 
 use std::ops::Range;
 use std::pin::Pin;
@@ -16,6 +17,7 @@ use tokio::io::AsyncRead;
 
 pub use folder::FolderStore;
 pub use notification::FolderWatch;
+pub use presence::get_or_not_found;
 
 /// What is known of a stored object without reading it.
 #[derive(Debug, Clone, PartialEq, Eq)]

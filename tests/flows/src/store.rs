@@ -32,6 +32,8 @@ struct Content {
     objects: BTreeMap<ObjectKey, Object>,
     /// Everything that was ever written under a key.
     writes: BTreeMap<ObjectKey, Vec<Bytes>>,
+    /// Whoever writes waits for ever.
+    takes_nothing: bool,
 }
 
 /// A bucket in memory.
@@ -57,6 +59,11 @@ impl MemoryStore {
     /// Puts an object there that is too long for anybody to read: whoever does has failed the test.
     pub fn place_unreadable(&self, key: &ObjectKey, size_bytes: u64) {
         self.with(|content| content.objects.insert(key.clone(), Object::Unreadable(size_bytes)));
+    }
+
+    /// From now on whoever writes an object dies before it is written, or not any more.
+    pub fn take_nothing(&self, takes_nothing: bool) {
+        self.with(|content| content.takes_nothing = takes_nothing);
     }
 
     /// Takes an object away at once.
@@ -92,6 +99,9 @@ impl ObjectStore for MemoryStore {
 
     async fn put(&self, key: &ObjectKey, body: ObjectBody) -> Result<ObjectDescription, StoreError> {
         let bytes = read(body).await;
+        if self.with(|content| content.takes_nothing) {
+            std::future::pending::<()>().await;
+        }
         let size_bytes = bytes.len() as u64;
         self.place(key, bytes);
         Ok(ObjectDescription { key: key.clone(), size_bytes })

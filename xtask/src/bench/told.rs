@@ -30,6 +30,7 @@ pub(super) fn variables(runtime_api_port: u16) -> Vec<(&'static str, String)> {
         ("PATH", "/usr/local/bin:/usr/bin:/bin"),
         ("REKINDLE_TABLE", "rekindle"),
         ("REKINDLE_CONTROL_BUCKET", "rekindle-control-123456789012-eu-west-1"),
+        ("REKINDLE_CUSTOMER_ID", "acme"),
         ("REKINDLE_STATE_MACHINES", "arn:aws:states:eu-west-1:123456789012:stateMachine:rekindle-"),
         ("REKINDLE_LAUNCH", LAUNCH),
         ("REKINDLE_INSTANCE_ROLE", "123456789012/rekindle-instance"),

@@ -4,25 +4,45 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rekindle_cloud::{ImageState, RUN_TAG, Resource};
 use rekindle_domain::{
-    Flow, Image, ImageId, ImageManifest, MachineKey, QuarantinedImage, RebuildFindings, RecoveryKind, Run,
-    RunId, RunState, Service,
+    CustomerId, Flow, Image, ImageId, ImageManifest, MachineKey, QuarantinedImage, RebuildFindings,
+    RecoveryKind, Run, RunId, RunState, Service,
 };
 use rekindle_planning::rebuild::{
     JudgedManifest, MachineKnowledge, RunKnowledge, Tagged, TaggedKind, agrees, has_forgotten_replicas,
-    machine_findings, objection,
+    machine_findings, may_have_forgotten_replicas, objection,
 };
-use rekindle_planning::sweep::ExecutionStanding;
-use rekindle_step::{ExecutionState, StepError};
-use rekindle_store::{ObjectStore, StoreError};
+use rekindle_step::StepError;
+use rekindle_store::{ObjectStore, StoreError, get_or_not_found};
 
 use crate::Sweep;
 
 /// Longer than any manifest.
 const LONGEST_MANIFEST_BYTES: u64 = 1024 * 1024;
 
+/// What the control bucket holds of a run's image.
+pub(super) enum KeptManifest {
+    /// Nothing.
+    Missing,
+    /// Something that proves nothing; one sentence: why.
+    Unreadable(String),
+    /// Its manifest, which is still to be judged.
+    Readable(Box<ImageManifest>),
+}
+
+/// What the manifests of a machine say.
+#[derive(Default)]
+struct Manifests {
+    judged: Vec<JudgedManifest>,
+    unreadable: BTreeMap<RunId, String>,
+}
+
 impl Sweep {
     pub(super) fn control(&self) -> &dyn ObjectStore {
         self.plan.control.as_ref()
+    }
+
+    pub(super) fn customer(&self) -> &CustomerId {
+        &self.plan.customer
     }
 
     /// Everything that does not agree. It reads, and changes nothing.
@@ -50,19 +70,16 @@ impl Sweep {
         Ok(findings)
     }
 
-    /// For each machine, the runs whose images have a manifest.
+    /// For each machine, the runs whose images have a manifest. They lie under the name of the deployment's customer,
+    /// whether or not the register knows it any more.
     async fn manifested_runs(&self) -> Result<BTreeMap<MachineKey, BTreeSet<RunId>>, StepError> {
+        let prefix = self.customer().manifests_prefix();
+        let objects = self.control().list(&prefix).await.map_err(|error| {
+            StepError::transient(format!("the manifests under {prefix} could not be listed")).because(error)
+        })?;
         let mut manifests: BTreeMap<MachineKey, BTreeSet<RunId>> = BTreeMap::new();
-        for customer in self.register.customers().await.map_err(StepError::from)? {
-            let prefix = customer.manifests_prefix();
-            let objects = self.control().list(&prefix).await.map_err(|error| {
-                StepError::transient(format!("the manifests under {prefix} could not be listed"))
-                    .because(error)
-            })?;
-            for (machine, run_id) in objects.iter().filter_map(|object| MachineKey::of_manifest(&object.key))
-            {
-                manifests.entry(machine).or_default().insert(run_id);
-            }
+        for (machine, run_id) in objects.iter().filter_map(|object| MachineKey::of_manifest(&object.key)) {
+            manifests.entry(machine).or_default().insert(run_id);
         }
         Ok(manifests)
     }
@@ -94,7 +111,8 @@ impl Sweep {
             machine,
             registered: &registered,
             quarantined: &quarantined,
-            manifests: &manifests,
+            manifests: &manifests.judged,
+            unreadable: &manifests.unreadable,
             tagged: &tagged,
             open: &open,
             holder: holder.as_ref(),
@@ -109,16 +127,7 @@ impl Sweep {
         let mut known = BTreeMap::new();
         for run_id in named {
             let recorded = self.register.run(run_id).await.map_err(StepError::from)?;
-            let machine = Flow::RefreshImage.state_machine();
-            let state =
-                self.workflow.describe_execution(machine, run_id.as_str()).await.map_err(|error| {
-                    StepError::transient("the execution could not be looked at").because(error)
-                })?;
-            let refresh = match state {
-                ExecutionState::Running => ExecutionStanding::Running,
-                ExecutionState::Terminal => ExecutionStanding::Terminal,
-                ExecutionState::Unknown => ExecutionStanding::Unknown,
-            };
+            let refresh = self.execution_standing(Flow::RefreshImage, run_id).await?;
             known.insert(run_id.clone(), RunKnowledge { is_recorded: recorded.is_some(), refresh });
         }
         Ok(known)
@@ -129,17 +138,23 @@ impl Sweep {
         machine: &MachineKey,
         forgotten: &BTreeSet<RunId>,
         manifested: Option<&BTreeSet<RunId>>,
-    ) -> Result<Vec<JudgedManifest>, StepError> {
+    ) -> Result<Manifests, StepError> {
+        let mut manifests = Manifests::default();
         let service = self.register.service(&machine.service()).await.map_err(StepError::from)?;
-        let (Some(service), Some(manifested)) = (service, manifested) else { return Ok(Vec::new()) };
-        let mut judged = Vec::new();
+        let (Some(service), Some(manifested)) = (service, manifested) else { return Ok(manifests) };
         for run_id in forgotten.intersection(manifested) {
-            if let Some(manifest) = self.manifest(machine, run_id).await? {
-                let objection = self.objection(&manifest, machine, run_id, &service.value).await?;
-                judged.push(JudgedManifest { manifest, objection });
+            match self.manifest(machine, run_id).await? {
+                KeptManifest::Missing => {}
+                KeptManifest::Unreadable(cause) => {
+                    manifests.unreadable.insert(run_id.clone(), cause);
+                }
+                KeptManifest::Readable(manifest) => {
+                    let objection = self.objection(&manifest, machine, run_id, &service.value).await?;
+                    manifests.judged.push(JudgedManifest { manifest: *manifest, objection });
+                }
             }
         }
-        Ok(judged)
+        Ok(manifests)
     }
 
     async fn objection(
@@ -153,22 +168,21 @@ impl Sweep {
         Ok(objection(manifest, machine, run_id, set.as_ref().map_err(String::as_str)))
     }
 
-    /// The manifest of a run's image; nothing where there is none, or none that can be read.
     pub(super) async fn manifest(
         &self,
         machine: &MachineKey,
         run_id: &RunId,
-    ) -> Result<Option<ImageManifest>, StepError> {
+    ) -> Result<KeptManifest, StepError> {
         let key = machine
             .manifest_key(run_id)
             .map_err(|error| StepError::permanent("the manifest has no place in the store").because(error))?;
-        match self.control().get(&key, LONGEST_MANIFEST_BYTES).await {
-            Ok(bytes) => Ok(serde_json::from_slice(&bytes)
-                .inspect_err(|error| {
-                    tracing::warn!(%key, %error, "a manifest cannot be read and proves nothing");
-                })
-                .ok()),
-            Err(StoreError::NotFound { .. } | StoreError::TooLarge { .. }) => Ok(None),
+        match get_or_not_found(self.control(), &key, LONGEST_MANIFEST_BYTES).await {
+            Ok(bytes) => Ok(match serde_json::from_slice(&bytes) {
+                Ok(manifest) => KeptManifest::Readable(Box::new(manifest)),
+                Err(error) => KeptManifest::Unreadable(error.to_string()),
+            }),
+            Err(StoreError::NotFound { .. }) => Ok(KeptManifest::Missing),
+            Err(error @ StoreError::TooLarge { .. }) => Ok(KeptManifest::Unreadable(error.to_string())),
             Err(error) => {
                 Err(StepError::transient(format!("the manifest {key} could not be read")).because(error))
             }
@@ -176,7 +190,7 @@ impl Sweep {
     }
 
     async fn has_forgotten_replicas(&self, run: &Run) -> Result<bool, StepError> {
-        if run.last_intent_at.is_some() || run.state != RunState::Open {
+        if !may_have_forgotten_replicas(run) {
             return Ok(false);
         }
         let plan = match &run.plan_id {
@@ -195,7 +209,7 @@ fn tagged(resource: &Resource) -> Option<Tagged> {
         Resource::Image(image) if image.state == ImageState::Available => {
             (&image.tags, TaggedKind::AvailableImage(image.image_id.clone()))
         }
-        Resource::Image(image) => (&image.tags, TaggedKind::UnfinishedImage),
+        Resource::Image(image) => (&image.tags, TaggedKind::UnfinishedImage(image.image_id.clone())),
         Resource::Instance(instance) => (&instance.tags, TaggedKind::Instance),
         Resource::Other { .. } => return None,
     };

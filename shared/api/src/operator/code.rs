@@ -61,6 +61,7 @@ codes! {
     TaskExited 409 "task-exited" "Nobody waits for the decision any more";
     BodyTooLarge 413 "body-too-large" "The body is too large";
     BodyInvalid 422 "body-invalid" "The body asks for something that cannot be";
+    CustomerForeign 422 "customer-foreign" "The deployment serves another customer";
     NotConfirmed 422 "not-confirmed" "The confirmation is not the one that is needed";
     TargetImageAmbiguous 422 "target-image-ambiguous" "What is to be recovered is not clear";
     TargetImageUnknown 422 "target-image-unknown" "The target image is not registered";

@@ -24,7 +24,7 @@
 //! | 405 | `method-not-allowed` |
 //! | 409 | `service-exists`, `version-moved`, `client-token-reused`, `not-a-recovery`, `no-proven-image`, `dependency-circle`, `register-current`, `rebuild-at-work`, `subject-changed`, `deadline-passed`, `already-decided`, `task-exited` |
 //! | 413 | `body-too-large` |
-//! | 422 | `body-invalid`, `not-confirmed`, `target-image-ambiguous`, `target-image-unknown`, `target-image-foreign`, `target-image-unproven`, `target-image-alone` |
+//! | 422 | `body-invalid`, `customer-foreign`, `not-confirmed`, `target-image-ambiguous`, `target-image-unknown`, `target-image-foreign`, `target-image-unproven`, `target-image-alone` |
 //! | 500 | `internal` |
 //! | 503 | `register-unavailable`, `store-unavailable`, `workflow-unavailable`: send the same request again |
 

@@ -1,7 +1,7 @@
 //! The names that onboarding gives out, and what is still to be done before a service is protected.
 
 use rekindle_cmdb::RegisterError;
-use rekindle_domain::{Machine, Service, ServiceKey};
+use rekindle_domain::{CustomerId, Machine, Service, ServiceKey};
 use serde::Serialize;
 
 use super::OperatorApi;
@@ -15,6 +15,9 @@ pub struct Deployment {
     pub stack: String,
     /// Its Region.
     pub region: String,
+    /// The customer that it serves, and no other one. None where the roles do not say whose objects may be read, as
+    /// inside one process.
+    pub customer: Option<CustomerId>,
 }
 
 /// Names that the customer's account uses. They follow from the deployment and the service's name, so that they are the
@@ -36,7 +39,7 @@ pub struct Names {
 impl Names {
     /// The names of a service.
     pub fn of(service: &ServiceKey, deployment: &Deployment) -> Self {
-        let Deployment { stack, region } = deployment;
+        let Deployment { stack, region, customer: _ } = deployment;
         Self {
             object_prefix: format!("customers/{}/services/{}/", service.customer_id, service.service_id),
             key_alias: format!("alias/{stack}-data"),

@@ -48,14 +48,31 @@ impl OperatorApi {
     /// same client token or with another one, changes nothing.
     ///
     /// # Errors
-    /// When the service exists with another content, and when the token was used for something else.
+    /// When the service is another customer's than the deployment's, when it exists with another content, and when the
+    /// token was used for something else.
     pub async fn onboard(&self, caller: &str, body: &OnboardingBody) -> Result<Onboarded, OperatorApiError> {
         let service = body.service.checked(None)?;
+        self.refuse_foreign(&service.key)?;
         let request = request_digest("POST /v1/services", body)?;
         let refreshes = self.claim_refreshes(caller, &body.client_token, request, &service).await?;
         self.put_new(&service).await?;
         self.start_refreshes(&service.key, &refreshes).await?;
         Ok(Onboarded { view: self.service(&service.key).await?, refreshes })
+    }
+
+    /// The functions may read and write what belongs to the deployment's customer. A service of another name would have
+    /// every sweep fail on it.
+    fn refuse_foreign(&self, service: &ServiceKey) -> Result<(), OperatorApiError> {
+        match &self.deployment.customer {
+            Some(own) if *own != service.customer_id => {
+                let detail = format!(
+                    "This deployment serves the customer {own} and not {}. Use {own}, or deploy a stack for the other one.",
+                    service.customer_id
+                );
+                Err(OperatorApiError::new(Code::CustomerForeign, detail))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The customer first: a service whose customer is not in the list would be swept by nobody.

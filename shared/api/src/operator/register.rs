@@ -67,13 +67,7 @@ impl OperatorApi {
             }
             RegisterStanding::Restored { sentence } => (Standing::Restored, sentence, None),
         };
-        Ok(RegisterView { standing, sentence, epoch, rebuild: self.newest_rebuild().await? })
-    }
-
-    /// A rebuild that a restored table has brought with it is of the past.
-    async fn newest_rebuild(&self) -> Result<Option<Rebuild>, OperatorApiError> {
-        let table_id = self.register.table_id().await?;
-        Ok(self.register.rebuild().await?.filter(|rebuild| rebuild.table_id == table_id))
+        Ok(RegisterView { standing, sentence, epoch, rebuild: self.register.rebuild().await? })
     }
 
     /// Records that the register is to be rebuilt, or what that would do is to be shown. The same request with the same
@@ -91,7 +85,7 @@ impl OperatorApi {
         if let Some(claim) = self.earlier_claim(caller, &body.client_token, &request).await? {
             return self.recorded(&claim).await;
         }
-        let newest = self.newest_rebuild().await?;
+        let newest = self.register.rebuild().await?;
         self.refuse_rebuild(body, newest.as_ref()).await?;
         let rebuild = Rebuild {
             rebuild_id: RunId::mint(),
@@ -141,21 +135,25 @@ impl OperatorApi {
         Ok(())
     }
 
-    /// The rebuild that a token was used for. Where it was cut off between the claim and the record, it is recorded now.
+    /// The rebuild that a token was used for. Where it was cut off between the claim and the record, it is recorded now,
+    /// unless another one is at work by then.
     async fn recorded(&self, claim: &ClientClaim) -> Result<Rebuild, OperatorApiError> {
         let asked: Rebuild = serde_json::from_value(claim.start.clone())
             .map_err(|error| OperatorApiError::internal(&error))?;
+        if asked.table_id != self.register.table_id().await? {
+            let note = "it is over: the register was restored since. Ask again with another client token";
+            return Ok(over(asked, note));
+        }
         let stored = self.register.rebuild().await?;
         if let Some(stored) = &stored {
             if stored.rebuild_id == asked.rebuild_id {
                 return Ok(stored.clone());
             }
-            let is_past = stored.requested_at >= asked.requested_at && stored.table_id == asked.table_id;
-            if is_past {
-                return Ok(Rebuild {
-                    note: "it is over: a newer one has come in its place".to_owned(),
-                    ..asked
-                });
+            if stored.requested_at >= asked.requested_at {
+                return Ok(over(asked, "it is over: a newer one has come in its place"));
+            }
+            if stored.is_at_work() {
+                return Err(is_at_work(stored));
             }
         }
         if self.register.put_rebuild(&asked, stored.as_ref()).await? {
@@ -166,6 +164,10 @@ impl OperatorApi {
             None => Ok(asked),
         }
     }
+}
+
+fn over(asked: Rebuild, note: &str) -> Rebuild {
+    Rebuild { note: note.to_owned(), ..asked }
 }
 
 fn is_at_work(rebuild: &Rebuild) -> OperatorApiError {

@@ -2,17 +2,14 @@
 
 use rekindle_domain::report::StepRecord;
 use rekindle_domain::{HumanTask, Report, Run, RunId};
-use rekindle_requests::reports::report_key;
-use rekindle_store::StoreError;
+use rekindle_requests::reports::{LONGEST_REPORT_BYTES, report_key};
+use rekindle_store::{StoreError, get_or_not_found};
 use serde::{Deserialize, Serialize};
 
 use super::OperatorApi;
 use super::code::Code;
 use super::cursor::{List, PageQuery, list};
 use super::error::OperatorApiError;
-
-/// The longest report that is handed out: what a Lambda function may answer, less its envelope.
-const LONGEST_REPORT_BYTES: u64 = 5 * 1024 * 1024;
 
 /// Which runs are wanted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -122,7 +119,7 @@ impl OperatorApi {
         let Some(customer_id) = &report.customer_id else { return Ok(None) };
         let key = report_key(customer_id.as_str(), &report.run_id, ending)
             .map_err(|error| OperatorApiError::internal(&error))?;
-        match self.control.get(&key, LONGEST_REPORT_BYTES).await {
+        match get_or_not_found(self.control.as_ref(), &key, LONGEST_REPORT_BYTES).await {
             Ok(bytes) => Ok(Some(bytes.to_vec())),
             Err(StoreError::NotFound { .. }) => Ok(None),
             Err(error @ StoreError::Unavailable { .. }) => {

@@ -1,5 +1,6 @@
 //! A service becomes known.
 
+use rekindle_domain::CustomerId;
 use rekindle_domain::configuration::RevisionId;
 use serde_json::{Value, json};
 
@@ -186,4 +187,17 @@ async fn what_cannot_be_is_refused() {
         assert_eq!(answer.refusal(), (422, "body-invalid".to_owned()), "{field}: {value}");
     }
     assert!(world.register.customers().await.unwrap().is_empty());
+}
+
+/// The roles of the functions read and write what belongs to the deployment's customer only.
+#[tokio::test]
+async fn a_deployment_serves_its_own_customer_only() {
+    let acme = CustomerId::parse("acme").unwrap();
+    assert_eq!(World::of_customer(Some(acme)).await.post("/v1/services", body("one")).await.status, 202);
+    let world = World::of_customer(Some(CustomerId::parse("globex").unwrap())).await;
+    let answer = world.post("/v1/services", body("one")).await;
+    assert_eq!(answer.refusal(), (422, "customer-foreign".to_owned()));
+    assert!(answer.json()["detail"].as_str().unwrap().contains("globex"), "{}", answer.text);
+    assert!(world.register.customers().await.unwrap().is_empty());
+    assert!(world.workflow.executions("refresh-image").is_empty());
 }

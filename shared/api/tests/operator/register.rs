@@ -1,6 +1,7 @@
 //! The register itself, and its rebuild.
 
-use rekindle_domain::{Digest, Rebuild, RebuildFindings, RebuildState, RegisterEpoch};
+use jiff::SignedDuration;
+use rekindle_domain::{Digest, Rebuild, RebuildFindings, RebuildState, RegisterEpoch, RunId};
 use serde_json::{Value, json};
 
 use crate::world::{ADA, BOB, World, epoch};
@@ -81,6 +82,24 @@ async fn the_same_request_again_is_the_same_rebuild() {
     let again = world.post(REBUILD, asking("look", "dry-run")).await.good();
     assert_eq!((&again["rebuild_id"], &again["state"]), (&first["rebuild_id"], &json!("shown")));
     assert_eq!(world.call(BOB, "POST", REBUILD, asking("mine", "dry-run").to_string()).await.status, 202);
+}
+
+/// A request that was cut off before it was recorded comes again when another one is at work.
+#[tokio::test]
+async fn a_rebuild_at_work_is_not_written_over_by_an_older_request() {
+    let world = restored().await;
+    world.post(REBUILD, asking("late", "dry-run")).await.good();
+    let late = world.register.rebuild().await.unwrap().unwrap();
+    let at_work = Rebuild {
+        rebuild_id: RunId::mint(),
+        requested_at: late.requested_at - SignedDuration::from_secs(1),
+        state: RebuildState::Acting,
+        ..late.clone()
+    };
+    assert!(world.register.put_rebuild(&at_work, Some(&late)).await.unwrap());
+    let again = world.post(REBUILD, asking("late", "dry-run")).await;
+    assert_eq!(again.refusal(), (409, "rebuild-at-work".to_owned()));
+    assert_eq!(world.register.rebuild().await.unwrap(), Some(at_work));
 }
 
 #[tokio::test]

@@ -82,12 +82,18 @@ pub fn machine(text: &str) -> MachineKey {
 
 impl World {
     pub async fn new() -> Self {
+        Self::of_customer(None).await
+    }
+
+    /// Of a deployment that serves this customer only.
+    pub async fn of_customer(customer: Option<CustomerId>) -> Self {
         let register = EmbeddedRegister::in_memory().await.unwrap();
         let folder = TempDir::new().unwrap();
         let control = FolderStore::open(folder.path()).unwrap();
         let workflow = Arc::new(Recorder::new());
         let clock = Arc::new(VirtualClock::starting_at(epoch()));
-        let deployment = Deployment { stack: "rekindle".to_owned(), region: "eu-west-1".to_owned() };
+        let (stack, region) = ("rekindle".to_owned(), "eu-west-1".to_owned());
+        let deployment = Deployment { stack, region, customer };
         let control_bucket = Arc::new(control.clone());
         let api = OperatorApi::new(register.clone(), control_bucket, workflow.clone(), clock, deployment);
         Self { register, control, workflow, api, _folder: folder }

@@ -37,13 +37,7 @@ impl Register {
         replaces: Option<&RegisterEpoch>,
     ) -> Result<bool, RegisterError> {
         let item = to_item(&keys::register_epoch(), epoch)?;
-        let condition = match replaces {
-            None => Expression::absent(),
-            Some(read) => Expression::condition("#table_id = :table AND #epoch = :epoch AND #mark = :mark")
-                .with_text("table", &read.table_id)
-                .with_number("epoch", read.epoch)
-                .with_number("mark", read.mark),
-        };
+        let condition = replaces.map_or_else(Expression::absent, as_it_was_read);
         self.table.put(item, condition).send().await
     }
 
@@ -77,4 +71,18 @@ impl Register {
         })
         .await
     }
+}
+
+/// Somebody may have found out meanwhile that the register was restored: that is part of what was read.
+fn as_it_was_read(read: &RegisterEpoch) -> Expression {
+    let place = "#table_id = :table AND #epoch = :epoch AND #mark = :mark";
+    let expression = match &read.restored {
+        None => Expression::condition(format!("{place} AND attribute_not_exists(#restored)")),
+        Some(sentence) => Expression::condition(format!("{place} AND #restored = :restored"))
+            .with_text("restored", sentence),
+    };
+    expression
+        .with_text("table", &read.table_id)
+        .with_number("epoch", read.epoch)
+        .with_number("mark", read.mark)
 }

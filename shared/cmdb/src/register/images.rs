@@ -1,7 +1,7 @@
 //! The image register: proven images only, and never backwards.
 
 use jiff::Timestamp;
-use rekindle_domain::{Fence, Flow, Image, ImageId, MachineKey, Outcome, Run, RunState};
+use rekindle_domain::{Fence, Flow, Image, ImageId, MachineKey, Outcome, Run, RunId, RunState};
 
 use super::leases::LEASE_IS_MINE;
 use super::runs::run_item;
@@ -34,10 +34,7 @@ impl Register {
     /// [`RegisterError::NotProven`], [`RegisterError::RunClosed`], [`RegisterError::FenceLost`],
     /// [`RegisterError::Superseded`], or [`RegisterError::Conflict`] when the id belongs to an image of another run.
     pub async fn register_image(&self, image: &Image, fence: Fence) -> Result<Recorded, RegisterError> {
-        if !image.evidence.passed() {
-            let sentence = image.evidence.sentence();
-            return Err(RegisterError::NotProven { image_id: image.image_id.clone(), sentence });
-        }
+        refuse_unproven(image)?;
         let machine_key = keys::machine_state(&image.machine);
         let run = Expression::condition("#state = :open AND #fence = :fence")
             .with_text("open", "Open")
@@ -47,7 +44,7 @@ impl Register {
             .table
             .transaction()
             .check(&keys::run(&image.run_id), run)
-            .update(&machine_key, becoming_newest(image, fence)?)
+            .update(&machine_key, becoming_newest_under(image, fence)?)
             .put(item, Expression::absent())
             .put(
                 to_item(&place(image), &ImagePlace { image_id: image.image_id.clone() })?,
@@ -62,10 +59,8 @@ impl Register {
     }
 
     async fn not_registered(&self, image: &Image, fence: Fence) -> Result<Recorded, RegisterError> {
-        match self.image(&image.machine, &image.image_id).await? {
-            Some(known) if known.run_id == image.run_id => return Ok(Recorded::Known),
-            Some(_) => return Err(RegisterError::Conflict { what: format!("image {}", image.image_id) }),
-            None => {}
+        if self.is_registered(image).await? {
+            return Ok(Recorded::Known);
         }
         let state = self.machine_state(&image.machine).await?;
         let mine = state.lease.as_ref().is_some_and(|l| l.run_id == image.run_id && l.fence == fence);
@@ -79,35 +74,56 @@ impl Register {
         }
     }
 
+    /// Whether this image is registered.
+    ///
+    /// # Errors
+    /// [`RegisterError::Conflict`] when its id belongs to an image of another run.
+    async fn is_registered(&self, image: &Image) -> Result<bool, RegisterError> {
+        match self.image(&image.machine, &image.image_id).await? {
+            Some(known) if known.run_id == image.run_id => Ok(true),
+            Some(_) => Err(RegisterError::Conflict { what: format!("image {}", image.image_id) }),
+            None => Ok(false),
+        }
+    }
+
     /// Takes a proven image back that the register has forgotten, under its run, which is recorded as ended where it is
-    /// not known. No lease is needed: nothing is built while a register is rebuilt. It becomes the newest only if
-    /// nothing newer is registered. The same image again changes nothing.
+    /// not known: as one that still owes its report, unless that was kept. No lease is needed: nothing is built while a
+    /// register is rebuilt. It becomes the newest only if nothing newer is registered. The same image again changes
+    /// nothing.
     ///
     /// # Errors
     /// [`RegisterError::NotProven`], or [`RegisterError::Conflict`] when the id belongs to an image of another run.
-    pub async fn adopt_image(&self, image: &Image, started_at: Timestamp) -> Result<Recorded, RegisterError> {
-        if !image.evidence.passed() {
-            let sentence = image.evidence.sentence();
-            return Err(RegisterError::NotProven { image_id: image.image_id.clone(), sentence });
-        }
+    pub async fn adopt_image(
+        &self,
+        image: &Image,
+        started_at: Timestamp,
+        reported: bool,
+    ) -> Result<Recorded, RegisterError> {
+        refuse_unproven(image)?;
         for tries in 0..MOST_TRIES {
-            match self.image(&image.machine, &image.image_id).await? {
-                Some(known) if known.run_id == image.run_id => return Ok(Recorded::Known),
-                Some(_) => return Err(RegisterError::Conflict { what: format!("image {}", image.image_id) }),
-                None if self.try_adoption(image, started_at).await? => return Ok(Recorded::New),
-                None => pause(tries).await,
+            if self.is_registered(image).await? {
+                return Ok(Recorded::Known);
             }
+            if self.try_adoption(image, started_at, reported).await? {
+                return Ok(Recorded::New);
+            }
+            pause(tries).await;
         }
         Err(RegisterError::Contention { doing: "adopting an image" })
     }
 
-    async fn try_adoption(&self, image: &Image, started_at: Timestamp) -> Result<bool, RegisterError> {
+    async fn try_adoption(
+        &self,
+        image: &Image,
+        started_at: Timestamp,
+        reported: bool,
+    ) -> Result<bool, RegisterError> {
         let (machine_key, run_key) = (keys::machine_state(&image.machine), keys::run(&image.run_id));
         let newest = self.machine_state(&image.machine).await?.newest;
         let is_newest = newest.is_none_or(|newest| newest.order() <= image.order());
         let order = sortable_order(image);
         let machine = if is_newest {
-            newest_of(image)?
+            becoming_newest(image, None)?
         } else {
             Expression::condition("#x_newest_order > :order").with("order", text(order))
         };
@@ -123,7 +139,8 @@ impl Register {
         };
         transaction = match self.run(&image.run_id).await? {
             Some(_) => transaction.check(&run_key, Expression::present()),
-            None => transaction.put(run_item(&run_of_the_past(image, started_at))?, Expression::absent()),
+            None => transaction
+                .put(run_item(&run_of_the_past(image, started_at, reported))?, Expression::absent()),
         };
         Ok(transaction.send().await?.is_ok())
     }
@@ -143,6 +160,18 @@ impl Register {
         Ok(images)
     }
 
+    /// The image that a run has registered for its machine.
+    ///
+    /// # Errors
+    /// When the register cannot be reached.
+    pub async fn image_of_run(
+        &self,
+        machine: &MachineKey,
+        run_id: &RunId,
+    ) -> Result<Option<Image>, RegisterError> {
+        Ok(self.images(machine).await?.into_iter().find(|image| image.run_id == *run_id))
+    }
+
     /// One image.
     pub async fn image(&self, machine: &MachineKey, image: &ImageId) -> Result<Option<Image>, RegisterError> {
         let key = keys::image(machine, image);
@@ -158,21 +187,29 @@ impl Register {
     }
 }
 
-/// The run that made an image and is over; its report was written, since the image has a manifest.
-fn run_of_the_past(image: &Image, started_at: Timestamp) -> Run {
+fn refuse_unproven(image: &Image) -> Result<(), RegisterError> {
+    if image.evidence.passed() {
+        return Ok(());
+    }
+    let sentence = image.evidence.sentence();
+    Err(RegisterError::NotProven { image_id: image.image_id.clone(), sentence })
+}
+
+/// The run that made an image and is over.
+fn run_of_the_past(image: &Image, started_at: Timestamp, reported: bool) -> Run {
     let machine = Some(image.machine.clone());
     Run {
         state: RunState::Ended,
         closed_at: Some(image.available_at),
         outcome: Some(Outcome::Refreshed),
-        reported: true,
+        reported,
         version: 1,
         ..Run::open(image.run_id.clone(), Flow::RefreshImage, machine, started_at, started_at)
     }
 }
 
-/// Makes an image the newest, where nothing newer is there.
-fn newest_of(image: &Image) -> Result<Expression, RegisterError> {
+/// Makes an image the newest, where nothing newer is there and this condition holds too.
+fn becoming_newest(image: &Image, and: Option<&str>) -> Result<Expression, RegisterError> {
     let newest = NewestImage {
         image_id: image.image_id.clone(),
         position: image.position,
@@ -180,29 +217,14 @@ fn newest_of(image: &Image) -> Result<Expression, RegisterError> {
     };
     let key = keys::machine_state(&image.machine);
     let newest = attribute(&newest).map_err(|error| unreadable(&key, error))?;
-    let expression = Expression::update(
-        "SET #newest = :newest, #x_newest_order = :order",
-        "attribute_not_exists(#x_newest_order) OR #x_newest_order <= :order",
-    );
+    let nothing_newer = "(attribute_not_exists(#x_newest_order) OR #x_newest_order <= :order)";
+    let condition = and.map_or_else(|| nothing_newer.to_owned(), |and| format!("{and} AND {nothing_newer}"));
+    let expression = Expression::update("SET #newest = :newest, #x_newest_order = :order", condition);
     Ok(expression.with("newest", newest).with("order", text(sortable_order(image))))
 }
 
-/// Makes an image the newest, where the lease is held and nothing newer is there.
-fn becoming_newest(image: &Image, fence: Fence) -> Result<Expression, RegisterError> {
-    let newest = NewestImage {
-        image_id: image.image_id.clone(),
-        position: image.position,
-        configuration_counter: image.configuration_counter,
-    };
-    let key = keys::machine_state(&image.machine);
-    let newest = attribute(&newest).map_err(|error| unreadable(&key, error))?;
-    let expression = Expression::update(
-        "SET #newest = :newest, #x_newest_order = :order",
-        format!("{LEASE_IS_MINE} AND (attribute_not_exists(#x_newest_order) OR #x_newest_order <= :order)"),
-    );
-    Ok(expression
-        .with("newest", newest)
-        .with("order", text(sortable_order(image)))
-        .with_text("run", image.run_id.as_str())
-        .with_number("fence", fence.0))
+/// Makes an image the newest, where its run holds the lease with this fence and nothing newer is there.
+fn becoming_newest_under(image: &Image, fence: Fence) -> Result<Expression, RegisterError> {
+    let expression = becoming_newest(image, Some(LEASE_IS_MINE))?;
+    Ok(expression.with_text("run", image.run_id.as_str()).with_number("fence", fence.0))
 }

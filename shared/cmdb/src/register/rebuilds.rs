@@ -15,25 +15,26 @@ use crate::table::{MOST_TRIES, pause};
 
 /// Which rebuild it is and how far: what a write replaces.
 const STAND: &str = "x_stand";
+/// Which table it is for: one that a restore has brought along is of the past, and may be written over.
+const OF_TABLE: &str = "x_table";
 
 fn stand(rebuild: &Rebuild) -> String {
     format!("{} {:?} {}", rebuild.rebuild_id, rebuild.state, rebuild.at)
 }
 
 impl Register {
-    /// The newest rebuild.
+    /// The newest rebuild of this table. One that a restored table has brought with it is of the past.
     ///
     /// # Errors
     /// When the register cannot be reached.
     pub async fn rebuild(&self) -> Result<Option<Rebuild>, RegisterError> {
-        match self.table.get(&keys::rebuild()).await? {
-            Some(item) => Ok(Some(document::load(&self.table, &item).await?)),
-            None => Ok(None),
-        }
+        let Some(item) = self.table.get(&keys::rebuild()).await? else { return Ok(None) };
+        let rebuild: Rebuild = document::load(&self.table, &item).await?;
+        Ok((rebuild.table_id == self.table_id().await?).then_some(rebuild))
     }
 
-    /// Records a rebuild, or how far it is, in place of what was read. Answers whether that was still so; the same
-    /// write again is still so.
+    /// Records a rebuild, or how far it is, in place of what was read; where nothing was read, also in place of one that
+    /// a restore has brought along. Answers whether that was still so; the same write again is still so.
     ///
     /// # Errors
     /// When the register cannot be reached.
@@ -46,8 +47,10 @@ impl Register {
         let mut item = key_attributes(&key);
         document::store(&self.table, &mut item, rebuild).await?;
         item.insert(STAND.to_owned(), text(stand(rebuild)));
+        item.insert(OF_TABLE.to_owned(), text(&rebuild.table_id));
         let condition = match replaces {
-            None => Expression::absent(),
+            None => Expression::condition("attribute_not_exists(#x_table) OR #x_table <> :table")
+                .with_text("table", &rebuild.table_id),
             Some(read) => Expression::condition("#x_stand = :read").with_text("read", stand(read)),
         };
         if self.table.put(item, condition).send().await? {

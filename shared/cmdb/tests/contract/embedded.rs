@@ -76,6 +76,7 @@ async fn a_file_keeps_its_identity_over_a_restart_and_a_new_one_has_its_own() {
 async fn epoch_and_rebuild_replace_only_what_was_read() {
     crate::epochs::an_epoch_replaces_only_what_was_read(in_memory().await).await;
     crate::epochs::a_rebuild_replaces_only_what_was_read(in_memory().await).await;
+    crate::epochs::a_rebuild_of_another_table_is_of_the_past(in_memory().await).await;
 }
 
 #[tokio::test]

@@ -32,8 +32,8 @@ pub async fn an_image_is_taken_back_with_its_run_and_without_a_lease(register: R
     let machine = machine();
     let run = refresh_run(&machine);
     let value = image(&run, "img-1", 1);
-    assert_eq!(register.adopt_image(&value, at(5)).await.unwrap(), Recorded::New);
-    assert_eq!(register.adopt_image(&value, at(6)).await.unwrap(), Recorded::Known);
+    assert_eq!(register.adopt_image(&value, at(5), true).await.unwrap(), Recorded::New);
+    assert_eq!(register.adopt_image(&value, at(6), true).await.unwrap(), Recorded::Known);
     assert_eq!(register.latest_image(&machine).await.unwrap(), Some(value.clone()));
     assert_eq!(register.images_page(&machine, 5, None).await.unwrap().items, std::slice::from_ref(&value));
     let stored = register.run(&run.run_id).await.unwrap().unwrap();
@@ -45,20 +45,33 @@ pub async fn an_image_is_taken_back_with_its_run_and_without_a_lease(register: R
     assert!(!register.unfinished_runs().await.unwrap().iter().any(|open| open.run_id == run.run_id));
     // An older one comes beside it, and the newest stays the newest.
     let older = Image { run_id: RunId::mint(), ..image(&run, "img-0", 0) };
-    assert_eq!(register.adopt_image(&older, at(1)).await.unwrap(), Recorded::New);
+    assert_eq!(register.adopt_image(&older, at(1), true).await.unwrap(), Recorded::New);
     assert_eq!(register.latest_image(&machine).await.unwrap(), Some(value.clone()));
-    assert_eq!(register.images(&machine).await.unwrap(), [value, older]);
+    assert_eq!(register.images(&machine).await.unwrap(), [value.clone(), older.clone()]);
+    for image in [value, older] {
+        assert_eq!(register.image_of_run(&machine, &image.run_id).await.unwrap(), Some(image));
+    }
+    assert_eq!(register.image_of_run(&machine, &RunId::mint()).await.unwrap(), None);
+}
+
+/// It is over, and in the index all the same, so that the sweep writes its report.
+pub async fn an_image_whose_report_was_not_kept_is_taken_back_with_a_run_that_owes_it(register: Register) {
+    let run = refresh_run(&machine());
+    register.adopt_image(&image(&run, "img-1", 1), at(5), false).await.unwrap();
+    let unfinished = register.unfinished_runs().await.unwrap();
+    let owing = unfinished.iter().find(|open| open.run_id == run.run_id).unwrap();
+    assert_eq!((owing.state, owing.reported), (RunState::Ended, false));
 }
 
 pub async fn what_is_not_proven_or_belongs_to_another_run_is_not_taken_back(register: Register) {
     let machine = machine();
     let good = image(&refresh_run(&machine), "img-1", 1);
     let unproven = Image { evidence: verdict(false), ..good.clone() };
-    let error = register.adopt_image(&unproven, at(0)).await.unwrap_err();
+    let error = register.adopt_image(&unproven, at(0), true).await.unwrap_err();
     assert!(matches!(error, RegisterError::NotProven { .. }), "{error:?}");
-    register.adopt_image(&good, at(0)).await.unwrap();
+    register.adopt_image(&good, at(0), true).await.unwrap();
     let other = Image { run_id: RunId::mint(), ..good };
-    let error = register.adopt_image(&other, at(0)).await.unwrap_err();
+    let error = register.adopt_image(&other, at(0), true).await.unwrap_err();
     assert!(matches!(error, RegisterError::Conflict { .. }), "{error:?}");
 }
 
@@ -66,7 +79,7 @@ pub async fn what_is_not_proven_or_belongs_to_another_run_is_not_taken_back(regi
 pub async fn an_image_of_a_run_that_is_open_is_taken_back_too(register: Register) {
     let machine = machine();
     let taken = register.take_lease(&refresh_run(&machine), None).await.unwrap();
-    register.adopt_image(&image(&taken.run, "img-1", 1), at(0)).await.unwrap();
+    register.adopt_image(&image(&taken.run, "img-1", 1), at(0), true).await.unwrap();
     assert_eq!(register.run(&taken.run.run_id).await.unwrap(), Some(taken.run));
 }
 
@@ -147,14 +160,23 @@ pub async fn an_epoch_replaces_only_what_was_read(register: Register) {
     assert!(!register.put_epoch(&second, None).await.unwrap());
     assert!(register.put_epoch(&second, Some(&first)).await.unwrap());
     assert!(!register.put_epoch(&second, Some(&first)).await.unwrap());
-    assert_eq!(register.epoch().await.unwrap(), Some(second));
+    assert_eq!(register.epoch().await.unwrap(), Some(second.clone()));
+    // What somebody has found out meanwhile is not written over by one who does not know it.
+    let told = RegisterEpoch { restored: Some("the bucket is ahead".to_owned()), ..second.clone() };
+    let third = epoch("table-1", 2);
+    assert!(register.put_epoch(&told, Some(&second)).await.unwrap());
+    assert!(!register.put_epoch(&third, Some(&second)).await.unwrap());
+    assert_eq!(register.epoch().await.unwrap(), Some(told.clone()));
+    let elsewise = RegisterEpoch { restored: Some("another sentence".to_owned()), ..told.clone() };
+    assert!(!register.put_epoch(&third, Some(&elsewise)).await.unwrap());
+    assert!(register.put_epoch(&third, Some(&told)).await.unwrap());
     assert!(!register.has_a_past().await.unwrap());
 }
 
-pub async fn a_rebuild_replaces_only_what_was_read(register: Register) {
-    let asked = Rebuild {
+fn a_rebuild(table_id: &str) -> Rebuild {
+    Rebuild {
         rebuild_id: RunId::mint(),
-        table_id: "table-1".to_owned(),
+        table_id: table_id.to_owned(),
         mode: RebuildMode::DryRun,
         confirmed: None,
         requested_by: "ada".to_owned(),
@@ -164,7 +186,11 @@ pub async fn a_rebuild_replaces_only_what_was_read(register: Register) {
         at: at(0),
         findings: None,
         findings_digest: None,
-    };
+    }
+}
+
+pub async fn a_rebuild_replaces_only_what_was_read(register: Register) {
+    let asked = a_rebuild(&register.table_id().await.unwrap());
     assert!(register.put_rebuild(&asked, None).await.unwrap());
     assert!(register.put_rebuild(&asked, None).await.unwrap(), "the same again is the same");
     let other = Rebuild { rebuild_id: RunId::mint(), ..asked.clone() };
@@ -173,4 +199,15 @@ pub async fn a_rebuild_replaces_only_what_was_read(register: Register) {
     assert!(register.put_rebuild(&shown, Some(&asked)).await.unwrap());
     assert!(!register.put_rebuild(&other, Some(&asked)).await.unwrap());
     assert_eq!(register.rebuild().await.unwrap(), Some(shown));
+}
+
+pub async fn a_rebuild_of_another_table_is_of_the_past(register: Register) {
+    let past = a_rebuild("the table before");
+    assert!(register.put_rebuild(&past, None).await.unwrap());
+    assert_eq!(register.rebuild().await.unwrap(), None, "it is of another table");
+    let own = a_rebuild(&register.table_id().await.unwrap());
+    assert!(register.put_rebuild(&own, None).await.unwrap());
+    assert_eq!(register.rebuild().await.unwrap(), Some(own.clone()));
+    let other = Rebuild { rebuild_id: RunId::mint(), ..own };
+    assert!(!register.put_rebuild(&other, None).await.unwrap(), "one that is at work was written over");
 }

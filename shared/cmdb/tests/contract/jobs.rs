@@ -78,18 +78,18 @@ pub async fn a_finished_job_is_answered_as_it_is(register: Register) {
 pub async fn a_token_is_forgotten_unless_a_newer_one_came(register: Register) {
     let (new, _) = posted(&register).await;
     let old = register.job(&new.job.id).await.unwrap().unwrap();
-    assert_eq!(old.awaited_token(), Some(&TOKEN.into()));
+    assert_eq!(old.token.as_ref(), Some(&TOKEN.into()));
     let again = NewJob { token: "newer".into(), ..new.clone() };
     register.post_job(&again).await.unwrap();
     register.forget_token(&old).await.unwrap();
     let newer = register.job(&new.job.id).await.unwrap().unwrap();
-    assert_eq!(newer.awaited_token(), Some(&"newer".into()));
+    assert_eq!(newer.token.as_ref(), Some(&"newer".into()));
 
     register.forget_token(&newer).await.unwrap();
     let finished = register.finish_job(&new.job.id, &sealed(), at(2)).await.unwrap();
-    assert_eq!((finished.awaited_token(), &finished.outcome), (None, &Some(sealed())));
+    assert_eq!((finished.token.as_ref(), &finished.outcome), (None, &Some(sealed())));
     let again = NewJob { token: "newest".into(), ..new };
-    assert_eq!(register.post_job(&again).await.unwrap().awaited_token(), Some(&"newest".into()));
+    assert_eq!(register.post_job(&again).await.unwrap().token.as_ref(), Some(&"newest".into()));
 }
 
 pub async fn a_job_moves_to_another_instance(register: Register) {

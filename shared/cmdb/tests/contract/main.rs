@@ -110,6 +110,7 @@ contract! {
     epochs:
         a_restored_copy_is_another_table_with_the_same_content,
         an_image_is_taken_back_with_its_run_and_without_a_lease,
+        an_image_whose_report_was_not_kept_is_taken_back_with_a_run_that_owes_it,
         what_is_not_proven_or_belongs_to_another_run_is_not_taken_back,
         an_image_of_a_run_that_is_open_is_taken_back_too,
         a_lease_is_revoked_once_and_fences_go_on_above_it,

@@ -77,6 +77,7 @@ impl Site {
         let ports = Ports {
             register,
             control: Arc::new(FolderStore::open(&store.control).unwrap()),
+            customer: customer.machine.customer_id.clone(),
             cloud: cloud.clone(),
             epoch: clock.now(),
             clock: clock.clone(),

@@ -142,6 +142,7 @@ impl World {
         let ports = Ports {
             register: self.register.clone(),
             control: self.store.clone(),
+            customer: customer::customer(),
             cloud: match &self.variation.wrap_cloud {
                 Some(wrap) => wrap(self.cloud.clone()),
                 None => Arc::new(self.cloud.clone()),
@@ -184,15 +185,20 @@ impl World {
     /// The process is started anew with a table that was restored; the workflow engine knows what was carried out before.
     /// What was seen of the register before does not count.
     pub fn restore(&mut self, saved: Register) {
+        self.restart_on(saved);
+        let buried = self.buried.lock().unwrap();
+        let names = buried.iter().map(|one| (one.state_machine.clone(), one.name.clone()));
+        self.ended.lock().unwrap().extend(names);
+        self.newest.lock().unwrap().clear();
+    }
+
+    /// The process dies, and is started anew on this register at once.
+    pub fn restart_on(&mut self, register: Register) {
         self.kill();
         if let Some(corpse) = self.process.take_corpse() {
-            let executions = corpse.runner().executions();
-            let names = executions.iter().map(|one| (one.state_machine.clone(), one.name.clone()));
-            self.ended.lock().unwrap().extend(names);
-            self.buried.lock().unwrap().extend(executions);
+            self.buried.lock().unwrap().extend(corpse.runner().executions());
         }
-        self.register = saved;
-        self.newest.lock().unwrap().clear();
+        self.register = register;
         self.start_process();
     }
 

@@ -76,9 +76,10 @@ fn a_function_is_told_exactly_what_its_code_reads() {
 }
 
 /// Parts of `rekindle_lambda_host`, and the variables behind them. The register is everybody's.
-const PARTS: [(&str, &[&str]); 7] = [
+const PARTS: [(&str, &[&str]); 8] = [
     ("host.control()", &["REKINDLE_CONTROL_BUCKET"]),
     ("host.control_bucket()", &["REKINDLE_CONTROL_BUCKET"]),
+    ("host.customer()", &["REKINDLE_CUSTOMER_ID"]),
     ("host.workflow()", &["REKINDLE_STATE_MACHINES"]),
     ("host.agent_jobs()", &["REKINDLE_STATE_MACHINES"]),
     ("host.stack_and_region()", &["REKINDLE_STATE_MACHINES"]),

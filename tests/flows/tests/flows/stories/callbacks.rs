@@ -72,7 +72,7 @@ async fn assert_no_token_is_kept(world: &World, run_id: &RunId) {
         return;
     }
     for job in world.register.jobs_of_run(run_id).await.unwrap() {
-        assert_eq!(job.awaited_token(), None, "{} keeps its token", job.job.id);
+        assert_eq!(job.token.as_ref(), None, "{} keeps its token", job.job.id);
     }
 }
 
