@@ -66,6 +66,8 @@ pub struct Output {
     pub done: Vec<String>,
     /// One line for each thing that could not be done; the next sweep tries again.
     pub failed: Vec<String>,
+    /// How many questions wait for a person.
+    pub waiting_for_people: usize,
     /// Why the sweep halts, one sentence: the register was restored to an earlier time, and is not rebuilt by now.
     pub restored: Option<String>,
 }
@@ -77,7 +79,7 @@ impl Step for Sweep {
     type Output = Output;
 
     async fn run(&self, _input: Input, context: &StepContext) -> Result<Output, StepError> {
-        let mut output = Output::default();
+        let mut output = Output { waiting_for_people: self.waiting_for_people().await?, ..Output::default() };
         let standing = self.plan.register_standing().await?;
         let rebuild = self.register.rebuild().await.map_err(StepError::from)?;
         match &standing {
@@ -98,6 +100,17 @@ impl Step for Sweep {
 }
 
 impl Sweep {
+    /// The log line is what an alarm is made of: `WaitingForPeopleFilter` in infra/template.yaml reads its field.
+    async fn waiting_for_people(&self) -> Result<usize, StepError> {
+        let tasks = self.register.open_human_tasks().await.map_err(StepError::from)?;
+        let now = self.clock.now();
+        let waiting_for_people = tasks.iter().filter(|task| task.deadline > now).count();
+        if waiting_for_people > 0 {
+            tracing::warn!(waiting_for_people, "questions wait for a person");
+        }
+        Ok(waiting_for_people)
+    }
+
     /// A register that was never rebuilt has kept no image apart.
     async fn sweep(
         &self,

@@ -43,7 +43,9 @@ fn a_question_that_nobody_answers_is_taken_back_by_the_sweep() {
         let run_id = declared(&world).await;
         minutes(1).await;
         let asked_at = world.clock.now();
+        assert_eq!(world.living_host().sweep().await.unwrap()["waiting_for_people"], 1);
         settled(&world).await;
+        assert_eq!(world.living_host().sweep().await.unwrap()["waiting_for_people"], 0);
         let told = report(&world, &run_id).await;
         assert_eq!(told.outcome, Outcome::TimedOut, "{}", told.cause);
         let waited = told.finished_at.duration_since(asked_at);
@@ -52,6 +54,14 @@ fn a_question_that_nobody_answers_is_taken_back_by_the_sweep() {
         assert_eq!(execution.error.as_deref(), Some("Recovery.ApprovalTimedOut"));
         assert!(world.register.open_human_tasks().await.unwrap().is_empty());
     });
+}
+
+/// What the sweep says of waiting questions becomes an alarm by the name of its field.
+#[test]
+fn the_alarm_reads_what_the_sweep_says() {
+    let template = include_str!("../../../../../infra/template.yaml");
+    assert!(template.contains(r#"FilterPattern: "{ $.waiting_for_people > 0 }""#));
+    assert!(template.contains("MetricValue: $.waiting_for_people\n"));
 }
 
 #[test]
