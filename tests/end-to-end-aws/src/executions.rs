@@ -49,6 +49,13 @@ pub fn input(execution_arn: &str) -> Value {
     serde_json::from_str(description["input"].as_str().expect("an execution has an input")).unwrap()
 }
 
+/// Stops what runs of a state machine.
+pub fn stop_all(state_machine_arn: &str) {
+    for execution in all(state_machine_arn).iter().filter(|execution| status(execution) == "RUNNING") {
+        aws(&["stepfunctions", "stop-execution", "--execution-arn", execution]);
+    }
+}
+
 /// Waits until an execution has ended, and describes it.
 pub fn ended(execution_arn: &str) -> Value {
     eventually(&format!("the end of {execution_arn}"), || {

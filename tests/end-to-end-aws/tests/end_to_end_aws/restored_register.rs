@@ -1,6 +1,7 @@
 //! The register is restored to an earlier time. Its name puts it after the other tests: they stay on the restored table.
 
 use rekindle_end_to_end_aws_tests::customer::rows;
+use rekindle_end_to_end_aws_tests::executions;
 use rekindle_end_to_end_aws_tests::patience::eventually;
 use rekindle_end_to_end_aws_tests::restored_table::{restore, take_into_use};
 use rekindle_end_to_end_aws_tests::world::World;
@@ -28,6 +29,8 @@ fn a_restored_register_halts_recovers_what_it_has_and_takes_back_what_it_forgot(
     world.ended(forgotten["run_id"].as_str().unwrap());
     world.wait_until_nothing_runs();
     take_into_use(table, RESTORED);
+    // The emulator goes on waiting where the function of a waiting state failed, and a rebuild waits for that.
+    executions::stop_all(world.deployment.output("RefreshImageStateMachineArn"));
 
     let halted = world.sweep().expect_err("the sweep went on");
     assert_eq!(halted["errorType"], "Register.Restored", "{halted}");
