@@ -35,7 +35,12 @@ const fn but(who: &'static str, action: &'static str, seen: Seen, why: &'static 
 const EXCEPTIONS: &[Exception] = &[
     but("*", "logs:CreateLogStream", Never, "Lambda writes the logs with the function's role"),
     but("*", "logs:PutLogEvents", Never, "Lambda writes the logs with the function's role"),
-    but("*", "sts:AssumeRole", Never, "the provider of credentials calls it, before the client that is recorded"),
+    but(
+        "*",
+        "sts:AssumeRole",
+        Never,
+        "the provider of credentials calls it, before the client that is recorded",
+    ),
     but("*", "kms:Decrypt", Never, "S3 and EC2 call KMS in the function's name"),
     but("*", "kms:GenerateDataKey", Never, "S3 calls KMS in the function's name"),
     but("*", "kms:GenerateDataKeyWithoutPlaintext", Never, "EC2 calls KMS for encrypted volumes"),
@@ -79,7 +84,8 @@ fn every_function_may_do_what_it_did_and_nothing_else() {
             used.extend(place);
         }
     }
-    let needless = (0..EXCEPTIONS.len()).filter(|place| !used.contains(place)).map(|place| &EXCEPTIONS[place]);
+    let needless =
+        (0..EXCEPTIONS.len()).filter(|place| !used.contains(place)).map(|place| &EXCEPTIONS[place]);
     wrong.extend(needless.map(|it| format!("{} may not {} at all: {}", it.who, it.action, it.why)));
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
