@@ -3,8 +3,6 @@
 use std::sync::Arc;
 
 use aws_credential_types::Credentials;
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -420,13 +418,16 @@ impl World {
 /// As the customer does it: the private half is never in the account. It is there for all tests once it is.
 pub fn import_public_key(name: &str) {
     let tags = "ResourceType=key-pair,Tags=[{Key=rekindle:machine,Value=acme/all}]";
+    // In a file: versions of the `aws` command differ in how they read such bytes from the command line.
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), metadata::PUBLIC_KEY).unwrap();
     let imported = try_aws(&[
         "ec2",
         "import-key-pair",
         "--key-name",
         name,
         "--public-key-material",
-        &BASE64_STANDARD.encode(metadata::PUBLIC_KEY),
+        &format!("fileb://{}", file.path().display()),
         "--tag-specifications",
         tags,
     ]);
