@@ -4,6 +4,7 @@
 mod agreement;
 mod callers;
 mod customer;
+mod ec2_roles;
 mod flows;
 mod functions;
 mod policies;
