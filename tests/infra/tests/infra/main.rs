@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "test code: what cannot be read has failed")]
 
 mod agreement;
+mod alarms;
 mod callers;
 mod customer;
 mod ec2_roles;
