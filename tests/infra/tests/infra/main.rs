@@ -10,6 +10,7 @@ mod flows;
 mod functions;
 mod policies;
 mod register;
+mod statements;
 
 use rekindle_infra_tests::Template;
 
