@@ -59,6 +59,33 @@ fn each_role_allows_what_its_functions_ask_for() {
     }
 }
 
+/// A builder holds restored data and runs what is in an image: it gets no key pair and reaches no production.
+#[test]
+fn who_starts_builders_cannot_start_replicas_and_the_other_way_round() {
+    let roles = roles(&customer(), Deployment::OneAccount);
+    let launches = |id: &str| {
+        let role = roles.iter().find(|role| role.id == id).unwrap();
+        let statements =
+            role.statements.iter().filter(|statement| statement.actions().contains(&"ec2:RunInstances"));
+        let reached = statements.flat_map(|statement| {
+            [statement.resources(), statement.condition("StringEquals", "ec2:SubnetID")].concat()
+        });
+        reached.collect::<Vec<_>>().join(" ")
+    };
+    let (builders, replicas) = (launches("StartInstanceEc2Role"), launches("RecoverEc2Role"));
+    for production in ["key-pair/", "ReplicaLaunchTemplate", "ProductionSubnet", "ProductionGroup"] {
+        assert!(!builders.contains(production) && replicas.contains(production), "{production}");
+    }
+    assert!(builders.contains("BuilderLaunchTemplate") && !replicas.contains("BuilderLaunchTemplate"));
+    for isolated in ["IsolatedSubnet3", "IsolatedGroup"] {
+        assert!(builders.contains(isolated) && replicas.contains(isolated), "rehearsals: {isolated}");
+    }
+    let code = code(&["functions/start-instance"]);
+    for asked in ["purpose:Purpose::Builder,", "ssh_key_name:String::new(),", "isolated_network:true,"] {
+        assert!(code.contains(asked), "functions/start-instance asks for more than its role allows: {asked}");
+    }
+}
+
 /// A function that begins to reach EC2 needs a role here.
 #[test]
 fn every_function_that_reaches_ec2_has_a_role_here() {
