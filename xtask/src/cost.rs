@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::error::TaskError;
 use crate::speech;
-use model::{Item, Use};
+use model::Use;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -17,6 +17,10 @@ Examples:
 
 Prices are those of us-east-1 on demand, without free tiers. Not in it: data transfer to other
 regions, NAT gateways and interface endpoints, which none of this needs.
+
+The month is one in which --images images and as many backups are kept. Nothing deletes images yet,
+and backups are kept for ever unless the stack's DataRetentionDays says otherwise: so their number
+grows with each refresh, and the month with it. By how much is printed at the end.
 
 Exit codes:
   0    the cost is printed
@@ -32,7 +36,7 @@ pub(crate) struct Arguments {
     /// Each backup wakes a refresh.
     #[arg(long, value_name = "N", value_parser = amount)]
     backups_per_day: f64,
-    /// Images that are kept, and as many backups.
+    /// Images that are there in the month, and as many backups. Their number grows: see below.
     #[arg(long, value_name = "N", default_value_t = 7)]
     images: u32,
     /// How much of the data changes, and is rewritten, from one backup to the next.
@@ -71,8 +75,8 @@ fn amount(text: &str) -> Result<f64, String> {
 
 /// `cargo xtask cost`.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), TaskError> {
-    let items = model::items(&in_a_month(arguments)?);
-    speech::say(&if arguments.json { json(&items) } else { table(&items) });
+    let usage = in_a_month(arguments)?;
+    speech::say(&if arguments.json { json(&usage) } else { table(&usage) });
     Ok(())
 }
 
@@ -97,20 +101,72 @@ fn in_a_month(arguments: &Arguments) -> Result<Use, TaskError> {
     })
 }
 
-fn json(items: &[Item]) -> String {
-    let (month, idle) = model::totals(items);
-    serde_json::json!({"currency": "USD", "items": items, "month": month, "idle_month": idle}).to_string()
+fn json(usage: &Use) -> String {
+    let items = model::items(usage);
+    let (month, idle) = model::totals(&items);
+    let growth = model::growth(usage);
+    serde_json::json!({
+        "currency": "USD",
+        "items": items,
+        "month": month,
+        "idle_month": idle,
+        "more_each_month": growth,
+    })
+    .to_string()
 }
 
-fn table(items: &[Item]) -> String {
+fn table(usage: &Use) -> String {
+    let items = model::items(usage);
     let mut lines = vec![format!("{:<52} {:>12} {:>12}", "dollars", "month", "idle month")];
-    for item in items {
+    for item in &items {
         lines.push(format!("{:<52} {:>12.4} {:>12.4}", item.name, item.month, item.idle_month));
     }
-    let (month, idle) = model::totals(items);
+    let (month, idle) = model::totals(&items);
     lines.push(format!("{:<52} {month:>12.2} {idle:>12.2}", "together"));
     lines.push(
         "An idle month has no backup and no rehearsal; what is kept is paid for all the same.".to_owned(),
     );
+    lines.push(growing(usage));
     lines.join("\n")
+}
+
+/// A month says nothing of the next one as long as nothing is taken away.
+fn growing(usage: &Use) -> String {
+    format!(
+        "This is a month with {} images and as many backups. Nothing deletes images yet, and backups are kept for ever by\n\
+         default: each month like it adds {:.0} of both, and {:.2} $ to the next one, until you deregister images and set\n\
+         DataRetentionDays.",
+        usage.images,
+        usage.refreshes,
+        model::growth(usage)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn usage(words: &[&str]) -> Use {
+        let line = Line::try_parse_from([&["cost", "--data-gb", "50"], words].concat()).unwrap();
+        in_a_month(&line.arguments).unwrap()
+    }
+
+    #[test]
+    fn whoever_reads_the_month_learns_that_it_grows() {
+        let daily = usage(&["--backups-per-day", "1"]);
+        let said = table(&daily);
+        assert!(said.contains("a month with 7 images") && said.contains("adds 30 of both"), "{said}");
+        assert!(said.contains(&format!("{:.2} $ to the next one", model::growth(&daily))), "{said}");
+        let told: serde_json::Value = serde_json::from_str(&json(&daily)).unwrap();
+        assert!(told["more_each_month"].as_f64().unwrap() > 0.0, "{told}");
+        assert!(table(&usage(&["--backups-per-day", "0"])).contains("0.00 $ to the next one"));
+    }
 }

@@ -236,6 +236,20 @@ mod tests {
         assert_eq!(names.len(), CHECKS.len());
     }
 
+    /// Whoever deploys this first has to be able to look.
+    #[test]
+    fn everything_that_was_not_seen_has_a_command_that_shows_it() {
+        let operations = Repository::find().unwrap().top().join("docs/OPERATIONS.md");
+        let operations = std::fs::read_to_string(operations).unwrap();
+        let table = operations.split("## Not seen on real AWS yet").nth(1).unwrap();
+        let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+        assert!(rows.len() > 30, "{} rows", rows.len());
+        for row in rows {
+            let last = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+            assert!(last.contains('`'), "no command shows this: {row}");
+        }
+    }
+
     #[test]
     fn what_it_costs_is_said_before_anything_is_made() {
         let said = plan(&CHECKS.iter().collect::<Vec<_>>(), "account 123456789012, eu-west-1");

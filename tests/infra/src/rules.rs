@@ -27,12 +27,26 @@ pub fn violations(role: &Role) -> Vec<String> {
     found
 }
 
-/// Everything that is wrong with a statement that allows.
-pub fn of_statement(statement: &Statement) -> Vec<String> {
+/// What is wrong with a statement that allows, whomever it is for: the customer's own roles, keys and buckets included.
+/// One that stands at what it is about, as in the policy of a key, names no other resource.
+pub fn of_any_statement(statement: &Statement, stands_at_its_resource: bool) -> Vec<String> {
     let mut found = shape(statement);
+    if statement.resources().is_empty() && !stands_at_its_resource {
+        found.push("it names no resource".to_owned());
+    }
     for action in statement.actions() {
         found.extend(forbidden(action));
-        found.extend(everywhere(statement, action));
+        if !stands_at_its_resource {
+            found.extend(everywhere(statement, action));
+        }
+    }
+    found
+}
+
+/// Everything that is wrong with a statement that allows a role of the orchestrator.
+pub fn of_statement(statement: &Statement) -> Vec<String> {
+    let mut found = of_any_statement(statement, false);
+    for action in statement.actions() {
         let service = action.split(':').next().unwrap_or_default();
         found.extend(match service {
             "ec2" => ec2::wrong(statement, action),
@@ -40,6 +54,7 @@ pub fn of_statement(statement: &Statement) -> Vec<String> {
             "kms" => keys::wrong(statement, action),
             "iam" => pass_role(statement, action),
             "sts" => assume_role(statement, action),
+            "execute-api" => invoke(statement, action),
             "dynamodb" | "events" | "lambda" | "logs" | "sqs" | "states" => None,
             _ => Some(format!("nobody has said that {action} is safe")),
         });
@@ -55,8 +70,8 @@ fn shape(statement: &Statement) -> Vec<String> {
             found.push(format!("it allows by exception ({part})"));
         }
     }
-    if statement.actions().is_empty() || statement.resources().is_empty() {
-        found.push("it names no action or no resource".to_owned());
+    if statement.actions().is_empty() {
+        found.push("it names no action".to_owned());
     }
     let wild = statement.actions().into_iter().filter(|action| action.contains(['*', '?']));
     found.extend(wild.map(|action| format!("the action {action} is a pattern")));
@@ -145,6 +160,16 @@ fn assume_role(statement: &Statement, action: &str) -> Option<String> {
         .then(|| format!("{action} is allowed on a role that is not the customer's for EC2"))
 }
 
+/// The interface for agents: operators declare disasters at the other one.
+fn invoke(statement: &Statement, action: &str) -> Option<String> {
+    let agents = |arn: &&str| {
+        let interface = arn.rsplit(':').next().unwrap_or_default();
+        ["${AgentApi}/$default/*", "${AgentApiId}/$default/*"].contains(&interface)
+    };
+    (action != "execute-api:Invoke" || !statement.resources().iter().all(agents))
+        .then(|| format!("{action} is allowed at another interface than the agents'"))
+}
+
 #[cfg(test)]
 pub(crate) mod testing {
     use serde_json::Value;
@@ -230,6 +255,32 @@ mod tests {
         assert!(wrong(allow("sts:AssumeRole", backup)).contains("not the customer's"));
         let any = "arn:aws:iam::1:role/rekindle/${AWS::StackName}-${AWS::Region}-ec2/*";
         assert!(wrong(allow("sts:AssumeRole", any)).contains("not the customer's"));
+    }
+
+    #[test]
+    fn interfaces_of_other_people_are_refused() {
+        let place = "arn:aws:execute-api:eu-west-1:1";
+        assert_eq!(wrong(allow("execute-api:Invoke", &format!("{place}:${{AgentApi}}/$default/*"))), "");
+        for other in ["${OperatorApi}/$default/*", "*", "*/$default/*", "x${AgentApi}/$default/*"] {
+            assert!(
+                wrong(allow("execute-api:Invoke", &format!("{place}:{other}"))).contains("another interface")
+            );
+        }
+        assert!(wrong(allow("execute-api:Invoke", "*")).contains("on everything"));
+        assert!(wrong(allow("execute-api:ManageConnections", "x")).contains("another interface"));
+    }
+
+    #[test]
+    fn only_what_stands_at_its_resource_names_none() {
+        let statement =
+            Statement { body: json!({"Effect": "Allow", "Action": "kms:Decrypt", "Resource": "*"}) };
+        assert!(of_any_statement(&statement, true).is_empty());
+        assert!(of_any_statement(&statement, false)[0].contains("on everything"));
+        let trust = Statement { body: json!({"Effect": "Allow", "Action": "sts:AssumeRole"}) };
+        assert!(of_any_statement(&trust, true).is_empty());
+        assert!(of_any_statement(&trust, false)[0].contains("no resource"));
+        let pattern = Statement { body: json!({"Effect": "Allow", "Action": "kms:*", "Resource": "*"}) };
+        assert!(of_any_statement(&pattern, true)[0].contains("is a pattern"));
     }
 
     #[test]

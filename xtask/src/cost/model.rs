@@ -27,6 +27,10 @@ const RUN_LOG_GB: f64 = 0.000_7;
 const SWEEPS: f64 = HOURS * 60.0;
 /// What one sweep writes to the logs.
 const SWEEP_LOG_GB: f64 = 0.000_001;
+/// What one sweep reads in the register: a page of each part of its index, and the customers' list.
+const SWEEP_READS: f64 = 4.0;
+/// Each sweep reads what the control bucket says of the register; one in ten writes it.
+const SWEEP_WRITES: f64 = 0.1;
 /// Alarms of infra/template.yaml.
 const ALARMS: f64 = 13.0;
 /// Keys of infra/template.yaml and infra/customer-account.yaml: control, data, disks.
@@ -78,6 +82,12 @@ pub(super) fn totals(items: &[Item]) -> (f64, f64) {
     (items.iter().map(|item| item.month).sum(), items.iter().map(|item| item.idle_month).sum())
 }
 
+/// What a month adds to the next one, while nothing of what it makes is taken away.
+pub(super) fn growth(usage: &Use) -> f64 {
+    let more = Use { images: usage.images + usage.refreshes, ..usage.clone() };
+    totals(&of_storage(&more)).0 - totals(&of_storage(usage)).0
+}
+
 /// What is paid only when something happens.
 fn of_runs(usage: &Use) -> Vec<Item> {
     let runs = usage.refreshes + usage.rehearsals;
@@ -121,6 +131,11 @@ fn standing() -> Vec<Item> {
             "logs of the sweep (CloudWatch)",
             SWEEPS * SWEEP_LOG_GB * (prices::LOG_GB + prices::LOG_KEPT_GB),
         ),
+        item(
+            "requests by the sweep (DynamoDB, S3)",
+            SWEEPS
+                * (SWEEP_READS * prices::TABLE_READ + prices::OBJECT_GET + SWEEP_WRITES * prices::OBJECT_PUT),
+        ),
         item("listings by the sweep (S3), with one machine", SWEEPS * prices::OBJECT_PUT),
         item("alarms (CloudWatch)", ALARMS * prices::ALARM),
         item("the register's storage (DynamoDB)", TABLE_GB * prices::TABLE_GB),
@@ -129,6 +144,7 @@ fn standing() -> Vec<Item> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
     use super::*;
 
     const T3_MEDIUM: f64 = 0.0416;
@@ -176,6 +192,37 @@ mod tests {
             let told = cost(&usage);
             assert!((told - found).abs() < 0.006 * found, "{told:.3} instead of {found}: {usage:?}");
         }
+    }
+
+    /// Whoever reads the page decides by its figures.
+    #[test]
+    fn the_page_tells_what_the_model_tells() {
+        let page = crate::repository::Repository::find().unwrap().top().join("README.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let rows = [(daily(), hourly()), (rewritten(daily(), 7.0), rewritten(hourly(), 3.0))];
+        for (daily, hourly) in rows {
+            let row = format!("| {:.2} | {:.2} |", cost(&daily), cost(&hourly));
+            assert!(page.contains(&row), "README.md has no {row}");
+        }
+        let standing = standing();
+        let cents = |name: &str| {
+            let named: Vec<&Item> = standing.iter().filter(|item| item.name.contains(name)).collect();
+            named.iter().map(|item| item.month).sum::<f64>()
+        };
+        for (name, words) in
+            [("keys", "three KMS keys"), ("alarms", "thirteen alarms"), ("the sweep", "the sweep")]
+        {
+            let row = page.lines().find(|line| line.starts_with(&format!("| {words}"))).unwrap_or_default();
+            assert!(row.ends_with(&format!("| {:.2} |", cents(name))), "{name}: {:.2}: {row}", cents(name));
+        }
+        let together = format!("| **together** | **{:.2}** |", totals(&standing).0);
+        assert!(page.contains(&together), "README.md has no {together}");
+    }
+
+    #[test]
+    fn a_month_adds_what_its_refreshes_make() {
+        let each = 2.5 * (prices::SNAPSHOT_GB + 0.4 * prices::OBJECT_GB);
+        assert!((growth(&daily()) - DAYS * each).abs() < 1e-9);
     }
 
     #[test]

@@ -18,8 +18,10 @@ pub(super) const OBJECT_GB: f64 = 0.023;
 pub(super) const OBJECT_PUT: f64 = 5e-6;
 /// One GET of S3.
 pub(super) const OBJECT_GET: f64 = 4e-7;
-/// DynamoDB on demand, one write; reads are cheaper, and counted as writes here.
+/// DynamoDB on demand, one write; reads of runs are cheaper, and counted as writes.
 pub(super) const TABLE_REQUEST: f64 = 6.25e-7;
+/// DynamoDB on demand, one read.
+pub(super) const TABLE_READ: f64 = 1.25e-7;
 /// DynamoDB, a GB and month.
 pub(super) const TABLE_GB: f64 = 0.25;
 /// CloudWatch Logs, a GB taken in.

@@ -1,5 +1,7 @@
 //! What is asked of an account.
 
+mod ec2_policies;
+
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -68,7 +70,7 @@ impl Verdict {
     }
 }
 
-pub(super) const CHECKS: [Check; 8] = [
+pub(super) const CHECKS: [Check; 9] = [
     Check {
         name: "client-token",
         claim: "RunInstances gives the same instance for the same client token",
@@ -133,6 +135,14 @@ pub(super) const CHECKS: [Check; 8] = [
         emulators_answer: false,
         needs_stack: true,
         ask: instance_role,
+    },
+    Check {
+        name: "ec2-policies",
+        claim: "the roles for EC2 allow their work, and no foreign image (--stack)",
+        cents: 0,
+        emulators_answer: false,
+        needs_stack: true,
+        ask: ec2_policies::ask,
     },
 ];
 

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rekindle_infra_tests::documents::kebab;
-use rekindle_infra_tests::repository;
+use rekindle_infra_tests::documents::{self, kebab};
+use rekindle_infra_tests::policy::roles;
 use rekindle_infra_tests::template::Resource;
+use rekindle_infra_tests::{Deployment, repository};
 use serde_json::{Value, json};
 
 use crate::orchestrator;
@@ -105,6 +106,25 @@ fn the_table_knows_every_part_of_the_host() {
                 || PARTS.iter().any(|(text, _)| text.starts_with(&format!("host.{part}(")));
             assert!(is_known, "functions/{name} uses host.{part}");
         }
+    }
+}
+
+/// Every function is told of the table, since its host could record steps in it. Only those of runs ever do.
+#[test]
+fn only_whoever_uses_the_register_may() {
+    let template = orchestrator();
+    for role in roles(&template, Deployment::OneAccount) {
+        let name = documents::file_name(&role.id);
+        let Ok(code) = std::fs::read_to_string(repository().join(format!("functions/{name}/src/main.rs")))
+        else {
+            continue;
+        };
+        let may = role
+            .statements
+            .iter()
+            .any(|statement| statement.actions().iter().any(|action| action.starts_with("dynamodb:")));
+        let uses = ["host.register()", "host.agent_jobs()"].iter().any(|part| code.contains(part));
+        assert_eq!(may, uses, "{name}");
     }
 }
 

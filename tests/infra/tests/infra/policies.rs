@@ -8,9 +8,8 @@ use rekindle_infra_tests::{Deployment, documents, repository, rules};
 
 use crate::{customer, orchestrator};
 
-/// Roles that are not the orchestrator's: instances, builders of base images and production hosts are the customer's,
-/// and so is the session in which an instance of another account calls the agents' interface.
-const OF_THE_CUSTOMER: [&str; 4] = ["AgentCallerRole", "BackupRole", "BaseImageRole", "InstanceRole"];
+/// Roles that are not the orchestrator's: instances, builders of base images and production hosts are the customer's.
+const OF_THE_CUSTOMER: [&str; 3] = ["BackupRole", "BaseImageRole", "InstanceRole"];
 
 fn orchestrators(deployment: Deployment) -> Vec<Role> {
     let all = roles(&orchestrator(), deployment).into_iter().chain(roles(&customer(), deployment));

@@ -27,6 +27,15 @@ fn the_table_outlives_mistakes() {
     assert_eq!(table.body["DeletionPolicy"], "Retain");
 }
 
+/// No item may: an intent or a lease that is gone would be a resource that nobody knows of, and a client token that is
+/// gone a second run. All the reasons are in shared/cmdb/src/keys.rs, "Time to live".
+#[test]
+fn nothing_in_the_table_vanishes_by_itself() {
+    let template = orchestrator();
+    let properties = template.resource("Table").unwrap().properties().clone();
+    assert!(properties.get("TimeToLiveSpecification").is_none(), "{properties}");
+}
+
 /// After a restore one parameter moves everything that names the table: what functions are told and may use.
 #[test]
 fn what_names_the_table_follows_the_restored_one() {
