@@ -16,7 +16,8 @@ use tokio::net::UnixStream;
 use crate::error::failed;
 use crate::jobs::Progress;
 
-const WAIT_SECONDS: u64 = 20;
+/// The longest that the API may be asked to wait for a job.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(20);
 const LONGEST_ANSWER_BYTES: usize = 1024 * 1024;
 
 /// Speaks to the agent API.
@@ -93,12 +94,12 @@ impl ApiClient {
         if status == StatusCode::NO_CONTENT { Ok(()) } else { Err(unexpected(status, "the greeting")) }
     }
 
-    /// The next job, if one comes up within some seconds.
+    /// The next job, if one comes up within this time.
     ///
     /// # Errors
     /// When the API cannot be reached or answers something else.
-    pub async fn next_job(&self) -> Result<Option<Job>, StepError> {
-        let path = format!("/v1/job?wait_seconds={WAIT_SECONDS}");
+    pub async fn next_job(&self, wait: Duration) -> Result<Option<Job>, StepError> {
+        let path = format!("/v1/job?wait_seconds={}", wait.as_secs());
         let (status, body) = self.send(Method::GET, &path, None).await?;
         match status {
             StatusCode::NO_CONTENT => Ok(None),
@@ -141,7 +142,7 @@ impl ApiClient {
         path: &str,
         body: Option<Vec<u8>>,
     ) -> Result<(StatusCode, Bytes), StepError> {
-        let limit = Duration::from_secs(WAIT_SECONDS + 20);
+        let limit = LONGEST_WAIT * 2;
         match tokio::time::timeout(limit, self.exchange(method, path, body.unwrap_or_default())).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {

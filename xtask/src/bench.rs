@@ -28,9 +28,17 @@ Examples:
 Measured against a program that is lambda_runtime and nothing else, built and run beside them. Each
 function is started by a Runtime API on loopback, as Lambda starts it, with dummies for its variables.
 
+init ms is the time from the start of the process until it asks for its first event. warm ms is the time from
+an event that no function understands to its refusal, once it has refused one: what lies around the work of a
+step, and nothing of the work itself. No call of AWS is in it.
+
 Exit codes:
   0    every function is within its limits
-  1    one is not, or cannot be measured";
+  1    one is not, is not packaged, or cannot be measured";
+
+/// Under the table.
+const WHAT_WARM_MEANS: &str =
+    "warm: the refusal of an event that no function understands; no call of AWS is in it.";
 
 /// A cold start is part of nearly every invocation: functions are asked a few times a day.
 const INIT_LIMIT_MS: f64 = 20.0;
@@ -96,6 +104,7 @@ pub(crate) fn run(repository: &Repository, subject: &Subject) -> Result<(), Task
         speech::progress(&format!("Measuring {}.", binary.name));
         let program = unpacked(zip, &folder.join(&binary.name))?;
         let measured = measurement::of(&program, arguments.starts)?;
+        refuse_other_work(&binary.name, &measured)?;
         let size = fs::metadata(zip).map_err(|cause| TaskError::file(zip, cause))?.len();
         let reaches_ec2 = binary.kind == Kind::Function { reaches_ec2: true };
         rows.push(row(
@@ -118,14 +127,36 @@ fn functions(repository: &Repository, only: &[String]) -> Result<Vec<(Binary, Pa
         let zip = folder.join(&binary.name).join("bootstrap.zip");
         (binary, zip)
     });
-    let packaged: Vec<_> = with_package.filter(|(_, zip)| zip.is_file()).collect();
-    if packaged.is_empty() {
-        return Err(TaskError::Missing(format!(
-            "nothing is packaged for this machine: run `cargo xtask package --architecture {}` first",
-            Architecture::of_this_machine().name()
-        )));
+    all_packaged(with_package.collect())
+}
+
+/// What is left out is within no limits.
+fn all_packaged(functions: Vec<(Binary, PathBuf)>) -> Result<Vec<(Binary, PathBuf)>, TaskError> {
+    if functions.is_empty() {
+        return Err(TaskError::Missing("the agent is no function: there is nothing to measure".to_owned()));
     }
-    Ok(packaged)
+    let missing: Vec<&str> =
+        functions.iter().filter(|(_, zip)| !zip.is_file()).map(|(binary, _)| binary.name.as_str()).collect();
+    if missing.is_empty() {
+        return Ok(functions);
+    }
+    Err(TaskError::Missing(format!(
+        "not packaged for this machine: {}; run `cargo xtask package --architecture {}` first, or name others with \
+         --function",
+        missing.join(", "),
+        Architecture::of_this_machine().name()
+    )))
+}
+
+/// A function that took the event did some work, and the times of others would not compare with it.
+fn refuse_other_work(name: &str, measured: &Measurement) -> Result<(), TaskError> {
+    if measured.refused {
+        return Ok(());
+    }
+    Err(TaskError::CheckFailed(format!(
+        "{name} accepted an event that no function should: give EVENT in xtask/src/bench/runtime_api.rs a field that it \
+         refuses"
+    )))
 }
 
 /// Built and packed as functions are.
@@ -206,6 +237,7 @@ fn table(rows: &[Row]) -> String {
             sizes::megabytes(row.zipped_bytes)
         ));
     }
+    lines.push(WHAT_WARM_MEANS.to_owned());
     lines.join("\n")
 }
 
@@ -220,15 +252,45 @@ fn judge(rows: &[Row]) -> Result<(), TaskError> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+
     use super::*;
 
     #[test]
     fn the_limits_are_those_of_the_kind_of_function() {
-        let bare = Measurement { init_ms: 4.0, warm_ms: 0.2, peak_memory_bytes: 2_500_000 };
+        let bare = Measurement { init_ms: 4.0, warm_ms: 0.2, peak_memory_bytes: 2_500_000, refused: true };
         let slow = Measurement { init_ms: 24.0, ..bare.clone() };
         let (plain, ec2) = (row("wake", &slow, &bare, 1, false), row("sweep", &slow, &bare, 1, true));
         assert!(!plain.is_within_its_limits() && ec2.is_within_its_limits());
         assert!((plain.init_by_bare - 6.0).abs() < 1e-9);
         assert!(judge(&[ec2]).is_ok() && judge(&[plain]).is_err());
+    }
+
+    #[test]
+    fn a_function_that_is_not_packaged_is_not_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let function = |name: &str| {
+            let binary = Binary {
+                name: name.to_owned(),
+                package: name.to_owned(),
+                program: name.to_owned(),
+                feature: "lambda",
+                kind: Kind::Function { reaches_ec2: false },
+            };
+            (binary, folder.path().join(name))
+        };
+        fs::write(folder.path().join("wake"), "").unwrap();
+        let packaged = all_packaged(vec![function("wake")]).unwrap();
+        assert_eq!(packaged.len(), 1);
+        let error = all_packaged(vec![function("wake"), function("sweep")]).unwrap_err().to_string();
+        assert!(error.starts_with("not packaged for this machine: sweep; "), "{error}");
+        assert!(all_packaged(Vec::new()).is_err(), "only the agent was named");
+    }
+
+    #[test]
+    fn a_function_that_takes_the_event_is_not_compared() {
+        let measured = Measurement { init_ms: 4.0, warm_ms: 900.0, peak_memory_bytes: 1, refused: false };
+        assert!(refuse_other_work("sweep", &measured).is_err());
+        assert!(refuse_other_work("wake", &Measurement { refused: true, ..measured }).is_ok());
     }
 }

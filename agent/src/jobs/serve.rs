@@ -8,15 +8,21 @@ use jiff::Timestamp;
 use rekindle_domain::JobWork;
 use rekindle_domain::job::{Hello, Job, JobOutcome, JobResult};
 use rekindle_step::{ErrorName, StepError};
+use tokio::time::Instant;
 
 use super::{Instance, Progress, perform};
 use crate::AGENT_VERSION;
-use crate::api_client::{ApiClient, HeartbeatReport, Reception};
+use crate::api_client::{ApiClient, HeartbeatReport, LONGEST_WAIT, Reception};
 use crate::files::{read_bounded, write_atomically};
 use crate::state::State;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// The jobs of a flow follow each other within seconds, and none is planned after a replica's check. The rest is for
+/// steps that are tried again.
+const EXPECTANT: Duration = Duration::from_secs(300);
+/// Between two looks after that. A state that waits fails without a sign of life for two minutes.
+const REST: Duration = Duration::from_secs(30);
 /// So long an outcome is reported at least, also when the job's deadline has passed: as long as the states wait for a
 /// sign of life. An agent that gives up asks for work again, and answers the same job with the same result.
 const LAST_WORD: Duration = Duration::from_secs(120);
@@ -61,10 +67,31 @@ async fn greet(instance: &Instance, api: &ApiClient) {
     }
 }
 
+/// How the next job is asked for.
+#[derive(Debug, PartialEq, Eq)]
+struct Asking {
+    /// Before asking.
+    rest: Duration,
+    /// What the API is asked to wait for a job.
+    wait: Duration,
+}
+
+/// Waiting costs whoever runs the API, as long as it lasts: a replica that serves for months is only looked after.
+fn asking(without_a_job_for: Duration) -> Asking {
+    if without_a_job_for < EXPECTANT {
+        Asking { rest: Duration::ZERO, wait: LONGEST_WAIT }
+    } else {
+        Asking { rest: REST, wait: Duration::ZERO }
+    }
+}
+
 async fn next_job(api: &ApiClient) -> Job {
+    let began = Instant::now();
     let mut pause = FIRST_PAUSE;
     loop {
-        match api.next_job().await {
+        let asking = asking(began.elapsed());
+        tokio::time::sleep(asking.rest).await;
+        match api.next_job(asking.wait).await {
             Ok(Some(job)) => return job,
             Ok(None) => pause = FIRST_PAUSE,
             Err(error) => {
@@ -221,7 +248,60 @@ fn ssh_key_names(path: &Path) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test whose folder cannot be used has failed")]
+    use std::sync::{Arc, Mutex};
+
+    use axum::Json;
+    use axum::http::{StatusCode, Uri};
+    use axum::response::IntoResponse as _;
+    use rekindle_domain::job::JobId;
+    use rekindle_domain::{MachineKey, RunId};
+
     use super::*;
+
+    #[test]
+    fn a_job_is_waited_for_at_first_and_looked_for_now_and_then_later() {
+        let waiting = Asking { rest: Duration::ZERO, wait: LONGEST_WAIT };
+        assert_eq!(asking(Duration::ZERO), waiting);
+        assert_eq!(asking(EXPECTANT - Duration::from_secs(1)), waiting);
+        assert_eq!(asking(EXPECTANT), Asking { rest: REST, wait: Duration::ZERO });
+        assert_eq!(asking(EXPECTANT * 1_000), asking(EXPECTANT));
+    }
+
+    fn a_job() -> Job {
+        let machine = MachineKey::parse("acme/orders/database").unwrap();
+        let id = JobId { run_id: RunId::mint(), machine, step: "seal".to_owned() };
+        Job { id, work: JobWork::Seal, deadline: Timestamp::now(), heartbeat_seconds: 30 }
+    }
+
+    /// An API that has a job when it is asked for the twentieth time, and notes how long it was asked to wait.
+    fn api(socket: &Path) -> Arc<Mutex<Vec<u64>>> {
+        let asked: Arc<Mutex<Vec<u64>>> = Arc::default();
+        let notes = asked.clone();
+        let answer = async move |uri: Uri| {
+            let wait: u64 = uri.query().unwrap().strip_prefix("wait_seconds=").unwrap().parse().unwrap();
+            notes.lock().unwrap().push(wait);
+            if notes.lock().unwrap().len() == 20 {
+                return Json(a_job()).into_response();
+            }
+            tokio::time::sleep(Duration::from_secs(wait)).await;
+            StatusCode::NO_CONTENT.into_response()
+        };
+        let listener = tokio::net::UnixListener::bind(socket).unwrap();
+        let router = axum::Router::new().route("/v1/job", axum::routing::get(answer));
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        asked
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_agent_without_a_job_rests_between_looks_and_takes_the_job_that_comes() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("api.sock");
+        let (asked, began) = (api(&socket), Instant::now());
+        let job = next_job(&ApiClient::new(&socket)).await;
+        assert_eq!(job.work, JobWork::Seal);
+        assert_eq!(*asked.lock().unwrap(), [vec![20; 15], vec![0; 5]].concat());
+        assert!(began.elapsed() >= EXPECTANT + REST * 5, "{:?}", began.elapsed());
+    }
 
     #[test]
     fn the_own_address_is_the_one_that_others_reach() {

@@ -7,7 +7,7 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
-use rekindle_agent::api_client::ApiClient;
+use rekindle_agent::api_client::{ApiClient, LONGEST_WAIT};
 use rekindle_agent::aws::{CallerRole, SignedApi};
 use rekindle_domain::JobWork;
 use rekindle_domain::job::{JobOutcome, JobResult};
@@ -80,7 +80,7 @@ async fn the_role_is_assumed_once_as_the_instance_and_signs_every_request() {
     let address = format!("http://127.0.0.1:{api}");
     let api = ApiClient::signed(SignedApi::new(&address, REGION, provider).unwrap());
     for _ in 0..3 {
-        assert_eq!(api.next_job().await.unwrap(), None);
+        assert_eq!(api.next_job(LONGEST_WAIT).await.unwrap(), None);
     }
     let asked = asked.lock().unwrap();
     assert_eq!(asked.len(), 1);

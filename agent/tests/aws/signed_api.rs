@@ -9,7 +9,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
-use rekindle_agent::api_client::{ApiClient, HeartbeatReport, Reception};
+use rekindle_agent::api_client::{ApiClient, HeartbeatReport, LONGEST_WAIT, Reception};
 use rekindle_agent::aws::SignedApi;
 use rekindle_domain::JobWork;
 use rekindle_domain::job::{Hello, JobOutcome, JobResult};
@@ -71,7 +71,7 @@ async fn every_request_is_signed_over_what_arrives() {
     .await;
     let api = client_with(&format!("http://a1b2.execute-api.localhost:{port}/live/"), provider());
     api.hello(&hello()).await.unwrap();
-    assert_eq!(api.next_job().await.unwrap(), Some(wanted));
+    assert_eq!(api.next_job(LONGEST_WAIT).await.unwrap(), Some(wanted));
     assert_eq!(api.heartbeat("seal", &beat()).await.unwrap(), Reception::Accepted);
     assert_eq!(api.outcome("seal", &sealed()).await.unwrap(), Reception::Accepted);
     assert_eq!(api.outcome("gone", &sealed()).await.unwrap(), Reception::Abandoned);
@@ -87,7 +87,7 @@ async fn a_long_poll_is_waited_for_and_may_end_with_nothing() {
         StatusCode::NO_CONTENT
     });
     let port = crate::recorded::serve(router).await;
-    assert_eq!(client(port).next_job().await.unwrap(), None);
+    assert_eq!(client(port).next_job(LONGEST_WAIT).await.unwrap(), None);
 }
 
 /// Gives other credentials each time, as an instance whose session was renewed does.
@@ -163,11 +163,11 @@ async fn half_an_answer_and_too_much_of_one_are_errors() {
     let endless = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nffffffff\r\n".to_vec();
     let nonsense = b"220 mail ready\r\n".to_vec();
     for answer in [half, huge, endless, nonsense] {
-        let error = client(raw(answer).await).next_job().await.unwrap_err();
+        let error = client(raw(answer).await).next_job(LONGEST_WAIT).await.unwrap_err();
         assert_eq!(error.name, ErrorName::Transient, "{}", error.chain());
     }
     // Nobody listens at all.
-    let error = client(1).next_job().await.unwrap_err();
+    let error = client(1).next_job(LONGEST_WAIT).await.unwrap_err();
     assert!(error.chain().contains("speaking to the agent API"), "{}", error.chain());
 }
 

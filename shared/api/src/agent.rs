@@ -15,8 +15,8 @@ use crate::plain_text::{LONGEST_CAUSE, LONGEST_NAME, plain};
 
 /// How long an agent may wait for a job.
 pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(20);
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Why an agent's request was not served.
 #[derive(Debug, thiserror::Error)]
@@ -94,8 +94,7 @@ impl AgentApi {
     /// [`AgentApiError::Unbound`] for an instance that nobody bound.
     pub async fn next_job(&self, caller: &InstanceId, wait: Duration) -> Result<Option<Job>, AgentApiError> {
         self.bound(caller).await?;
-        let deadline = Instant::now() + wait.min(LONGEST_WAIT);
-        let mut pause = FIRST_PAUSE;
+        let (began, wait) = (Instant::now(), wait.min(LONGEST_WAIT));
         loop {
             let woken = self.posted.notified();
             tokio::pin!(woken);
@@ -104,15 +103,15 @@ impl AgentApi {
             if let Some(job) = self.wanted_job(caller).await? {
                 return Ok(Some(job));
             }
-            let left = deadline.saturating_duration_since(Instant::now());
+            let waited = began.elapsed();
+            let left = wait.saturating_sub(waited);
             if left.is_zero() {
                 return Ok(None);
             }
             tokio::select! {
                 () = woken => {}
-                () = sleep(pause.min(left)) => {}
+                () = sleep(pause_after(waited).min(left)) => {}
             }
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
@@ -220,6 +219,12 @@ impl AgentApi {
     }
 }
 
+/// How long the register is left alone after a look that found nothing. Each look is paid for; and a job most often
+/// follows the one before it at once, so that one that comes late may be found late: by a quarter of its wait at most.
+fn pause_after(waited: Duration) -> Duration {
+    (waited / 4).clamp(SHORTEST_PAUSE, LONGEST_PAUSE)
+}
+
 impl std::fmt::Debug for AgentApi {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("AgentApi").finish_non_exhaustive()
@@ -298,4 +303,26 @@ fn plain_verdict(mut verdict: Verdict) -> Verdict {
         check.data_store = check.data_store.as_deref().map(|name| plain(name, LONGEST_NAME));
     }
     verdict
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_are_quick_at_first_and_few_in_a_whole_wait() {
+        let (mut waited, mut looks, mut longest) = (Duration::ZERO, 1, Duration::ZERO);
+        while waited < LONGEST_WAIT {
+            let pause = pause_after(waited);
+            assert!(pause >= longest && pause <= LONGEST_PAUSE, "{waited:?}: {pause:?}");
+            assert!(
+                pause <= Duration::from_millis(250) || waited > Duration::from_secs(1),
+                "{waited:?}: {pause:?}"
+            );
+            longest = pause;
+            waited += pause;
+            looks += 1;
+        }
+        assert!(looks <= 30, "{looks}");
+    }
 }

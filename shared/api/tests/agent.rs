@@ -274,7 +274,7 @@ async fn a_waiting_agent_gets_a_job_that_comes_later() {
     tokio::time::sleep(Duration::from_secs(7)).await;
     fixture.post("seal", JobWork::Seal).await;
     assert_eq!(waiting.await.unwrap().0, StatusCode::OK);
-    assert!(started.elapsed() <= Duration::from_millis(7_200), "{:?}", started.elapsed());
+    assert!(started.elapsed() <= Duration::from_secs(9), "{:?}", started.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,22 +2,20 @@
 
 use std::time::Duration;
 
-use aws_config::sts::AssumeRoleProvider;
 use aws_config::{BehaviorVersion, SdkConfig};
-use aws_credential_types::provider::future;
 use aws_sdk_ec2::Client;
+use aws_sdk_ec2::config::Builder;
 use aws_sdk_ec2::config::interceptors::InterceptorContext;
 use aws_sdk_ec2::config::retry::{ClassifyRetry, RetryAction, RetryConfig};
 use aws_sdk_ec2::config::timeout::TimeoutConfig;
-use aws_sdk_ec2::config::{Builder, ProvideCredentials};
 use aws_sdk_ec2::error::ProvideErrorMetadata as _;
 use aws_sdk_ec2::operation::create_image::CreateImageError;
 use aws_sdk_ec2::operation::run_instances::RunInstancesError;
 use rekindle_aws_calls::LogCalls;
 use rekindle_cloud::CloudErrorKind;
-use tokio::sync::OnceCell;
 
 use crate::error::{Failure, classify, is_not_implemented};
+use crate::role::{AssumedRole, CustomerRole};
 
 /// How often a call is made at most, with exponential pauses and jitter in between.
 const TRIES: u32 = 4;
@@ -29,20 +27,6 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 ///
 /// <https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html>
 pub(crate) const PAGE_SIZE: i32 = 500;
-/// The customer's log names the session.
-const SESSION_NAME: &str = "rekindle";
-
-/// The role that a customer with an account of its own lets us have.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CustomerRole {
-    /// Its ARN.
-    pub arn: String,
-    /// What the customer's trust policy asks for, so that nobody else's deployment can be led to this role.
-    ///
-    /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html>
-    pub external_id: String,
-}
-
 /// Standard and not adaptive retries: adaptive ones hold back every call of a client for one throttled action, and
 /// EC2 throttles each action apart.
 ///
@@ -91,42 +75,4 @@ fn is_final(context: &InterceptorContext) -> Option<bool> {
     let image = error.downcast_ref::<CreateImageError>()?;
     let status = context.response().map(|response| response.status().as_u16());
     Some(is_not_implemented(status, image.code()))
-}
-
-/// Credentials of the customer's role. The provider behind it can only be made in an async function.
-#[derive(Debug)]
-struct AssumedRole {
-    config: SdkConfig,
-    role: CustomerRole,
-    provider: OnceCell<AssumeRoleProvider>,
-}
-
-impl AssumedRole {
-    fn new(config: &SdkConfig, role: CustomerRole) -> Self {
-        // Both are what the provider insists on, and what a configuration read from the environment has.
-        let time = config.time_source().unwrap_or_default();
-        let config =
-            config.to_builder().behavior_version(BehaviorVersion::v2026_01_12()).time_source(time).build();
-        Self { config, role, provider: OnceCell::new() }
-    }
-
-    async fn make_provider(&self) -> AssumeRoleProvider {
-        AssumeRoleProvider::builder(&self.role.arn)
-            .external_id(&self.role.external_id)
-            .session_name(SESSION_NAME)
-            .configure(&self.config)
-            .build()
-            .await
-    }
-}
-
-impl ProvideCredentials for AssumedRole {
-    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
-    where
-        Self: 'a,
-    {
-        future::ProvideCredentials::new(async {
-            self.provider.get_or_init(|| self.make_provider()).await.provide_credentials().await
-        })
-    }
 }

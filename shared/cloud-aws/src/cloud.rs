@@ -11,7 +11,8 @@ use rekindle_cloud::{
 };
 use rekindle_domain::{ImageId, InstanceId, MachineKey, RunId};
 
-use crate::client::{CustomerRole, client};
+use crate::client::client;
+use crate::role::CustomerRole;
 use crate::settings::LaunchSettings;
 
 /// Much longer than EC2 needs until every answer knows of a change; it promises no time.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use aws_config::SdkConfig;
 use rekindle_cloud::CloudProvider;
 
-use crate::client::CustomerRole;
 use crate::cloud::Ec2Cloud;
+use crate::role::CustomerRole;
 use crate::settings::{LaunchSettings, SettingsError};
 
 /// Holds the JSON of [`LaunchSettings`].

@@ -5,6 +5,8 @@
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use rekindle_cloud::{CloudError, CloudErrorKind};
 
+use crate::role::RoleRefused;
+
 /// `UnauthorizedOperation` comes with a kilobyte for the administrator's decoder.
 const LONGEST_MESSAGE: usize = 300;
 
@@ -152,10 +154,19 @@ pub(crate) fn explain<E>(what: impl AsRef<str>, error: SdkError<E>) -> CloudErro
 where
     E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
 {
+    let (kind, reason) = match RoleRefused::under(&error) {
+        Some(refused) => (CloudErrorKind::Refused, refused.to_string()),
+        None => meaning(&error),
+    };
+    CloudError::new(kind, format!("{}: {reason}", what.as_ref())).because(error)
+}
+
+fn meaning<E>(error: &SdkError<E>) -> (CloudErrorKind, String)
+where
+    E: std::error::Error + ProvideErrorMetadata + 'static,
+{
     let status = error.raw_response().map(|response| response.status().as_u16());
-    let kind = classify(error.code(), status, failure(&error));
-    let sentence = format!("{}: {}", what.as_ref(), reason(&error, status));
-    CloudError::new(kind, sentence).because(error)
+    (classify(error.code(), status, failure(error)), reason(error, status))
 }
 
 fn failure<E>(error: &SdkError<E>) -> Failure {
@@ -174,10 +185,7 @@ where
     E: std::error::Error + ProvideErrorMetadata + 'static,
 {
     match (error.code(), failure(error)) {
-        (Some(code), _) => {
-            let message: String = error.message().unwrap_or_default().chars().take(LONGEST_MESSAGE).collect();
-            format!("{code} ({message})")
-        }
+        (Some(code), _) => said(code, error.message()),
         (None, Failure::Construction) => "the request could not be made".to_owned(),
         (None, Failure::Timeout) => "EC2 did not answer in time".to_owned(),
         (None, Failure::Dispatch) => {
@@ -192,7 +200,13 @@ where
     }
 }
 
-/// What is at the bottom: a name that was not resolved, or a role that was not granted.
+/// A service's own words.
+pub(crate) fn said(code: &str, message: Option<&str>) -> String {
+    let message: String = message.unwrap_or_default().chars().take(LONGEST_MESSAGE).collect();
+    format!("{code} ({message})")
+}
+
+/// What is at the bottom: a name that was not resolved, or a role that STS could not be asked for.
 fn deepest(error: &(dyn std::error::Error + 'static)) -> String {
     let deepest = std::iter::successors(Some(error), |error| error.source()).last();
     deepest.map(ToString::to_string).unwrap_or_default().chars().take(LONGEST_MESSAGE).collect()

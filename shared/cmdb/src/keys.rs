@@ -14,7 +14,7 @@
 //! | image | `MACHINE#<machine>` | `IMAGE#<image>` | key; all of a machine |
 //! | place of an image in the order of its machine | `MACHINE#<machine>` | `IMAGE_ORDER#<order>#<image>` | pages of a machine, from the newest |
 //! | failed attempts at one piece of work | `MACHINE#<machine>` | `ATTEMPTS#<digest>` | key |
-//! | run | `RUN#<run>` | `RUN` | key; the unfinished ones through the index |
+//! | run | `RUN#<run>` | `RUN` | key; the unfinished and the finished ones through the index |
 //! | refresh plan | `RUN#<run>` | `REFRESH_PLAN` | key |
 //! | intent | `RUN#<run>` | `INTENT#<name>` | all of a run |
 //! | where a job is | `RUN#<run>` | `JOB#<machine>#<step>` | key; all of a run |
@@ -41,9 +41,13 @@
 //! longer than an item of DynamoDB (400 KB) can be.
 //!
 //! # The index
-//! [`OPEN_ITEMS`] holds the items that have `x_open_kind` and `x_open_since`: runs that are not Ended or not reported,
-//! and human tasks that wait for a person. An item leaves the index with the write that finishes it. So the sweep
-//! reads one empty page when nothing is due, however long the history is.
+//! [`OPEN_ITEMS`] holds the items that have `x_open_kind` and `x_open_since`: runs, and human tasks that wait for a
+//! person. A run that is not Ended or not reported has the kind `RUN`; the write that finishes it gives it the kind
+//! `ENDED_RUN`, which is another partition of the index. So the sweep reads one empty page when nothing is due,
+//! however long the history is, and people read the history from its newest run. A human task leaves the index with
+//! the write that finishes it.
+//!
+//! The names are from before finished runs were in it: the keys of a table that exists cannot be renamed.
 //!
 //! DynamoDB reads an index with eventual consistency. That is fine here: whoever acts on what the index said does so
 //! by a conditional write on the item itself, which refuses what has happened already, and whatever the index did
@@ -69,7 +73,7 @@ use rekindle_domain::{
 pub const PARTITION: &str = "pk";
 /// Name of the sort key.
 pub const SORT: &str = "sk";
-/// Name of the sparse index over unfinished runs and open human tasks.
+/// Name of the sparse index over runs and open human tasks.
 pub const OPEN_ITEMS: &str = "open-items";
 /// Partition key of the index.
 pub const OPEN_KIND: &str = "x_open_kind";
@@ -102,20 +106,31 @@ pub struct Range {
     pub beginning: String,
 }
 
-/// Kinds of items in [`OPEN_ITEMS`].
+/// Kinds of items in [`OPEN_ITEMS`], each a list of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OpenKind {
+pub enum IndexKind {
     /// A run that is not Ended, or not reported.
-    Run,
+    UnfinishedRun,
+    /// A run that is Ended and reported.
+    EndedRun,
     /// A human task that waits.
     HumanTask,
 }
 
-impl OpenKind {
+impl IndexKind {
     /// The value of [`OPEN_KIND`].
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Run => "RUN",
+            Self::UnfinishedRun => "RUN",
+            Self::EndedRun => "ENDED_RUN",
+            Self::HumanTask => "HUMAN_TASK",
+        }
+    }
+
+    /// The sort key of its items, and what their partition begins with.
+    pub fn item(self) -> &'static str {
+        match self {
+            Self::UnfinishedRun | Self::EndedRun => "RUN",
             Self::HumanTask => "HUMAN_TASK",
         }
     }

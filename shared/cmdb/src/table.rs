@@ -15,7 +15,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use crate::attributes::{Item, key_attributes, text};
 use crate::error::RegisterError;
 use crate::expression::Expression;
-use crate::keys::{Key, OPEN_ITEMS, OPEN_KIND, OPEN_SINCE, OpenKind, PARTITION, Range, SORT};
+use crate::keys::{IndexKind, Key, OPEN_ITEMS, OPEN_KIND, OPEN_SINCE, PARTITION, Range, SORT};
 
 pub(crate) use page::{ItemPage, Order};
 pub(crate) use transaction::{Transaction, Unmet};
@@ -64,8 +64,8 @@ impl Table {
         all_pages(self.range_request(range), "reading a list").await
     }
 
-    /// All open items of a kind, the oldest first. The index lags behind the table.
-    pub(crate) async fn open_items(&self, kind: OpenKind) -> Result<Vec<Item>, RegisterError> {
+    /// All items of a kind, the oldest first. The index lags behind the table.
+    pub(crate) async fn index_items(&self, kind: IndexKind) -> Result<Vec<Item>, RegisterError> {
         all_pages(self.index_request(kind), "reading the index").await
     }
 
@@ -82,8 +82,8 @@ impl Table {
             .expression_attribute_values(":beginning", text(&range.beginning))
     }
 
-    /// Asks for the open items of a kind.
-    fn index_request(&self, kind: OpenKind) -> QueryFluentBuilder {
+    /// Asks the index for the items of a kind.
+    fn index_request(&self, kind: IndexKind) -> QueryFluentBuilder {
         self.client
             .query()
             .table_name(&self.name)
@@ -155,6 +155,6 @@ impl PutItem<'_> {
 }
 
 /// Names for attributes that put an item into the index.
-pub(crate) fn open_attributes(kind: OpenKind, since: String) -> HashMap<String, AttributeValue> {
+pub(crate) fn index_attributes(kind: IndexKind, since: String) -> HashMap<String, AttributeValue> {
     HashMap::from([(OPEN_KIND.to_owned(), text(kind.as_str())), (OPEN_SINCE.to_owned(), text(since))])
 }

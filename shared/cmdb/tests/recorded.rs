@@ -265,6 +265,7 @@ async fn only_the_index_is_read_as_it_lags_behind() {
     register.unfinished_runs().await.unwrap();
     register.open_human_tasks().await.unwrap();
     register.unfinished_runs_page(10, None).await.unwrap();
+    register.ended_runs_page(10, None).await.unwrap();
     for (_, body) in recorded.requests() {
         assert_eq!(body["IndexName"], json!("open-items"));
         assert_eq!(body.get("ConsistentRead"), None);

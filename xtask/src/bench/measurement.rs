@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::runtime_api::RuntimeApi;
+use super::runtime_api::{Answer, RuntimeApi};
 use super::told;
 use crate::error::TaskError;
 
@@ -19,10 +19,12 @@ const INVOCATIONS: usize = 10;
 pub(super) struct Measurement {
     /// From the start of the process until it asks for its first event.
     pub(super) init_ms: f64,
-    /// From the event to the answer.
+    /// From an event that it does not understand to its refusal, once it has refused one. No call of AWS is in it.
     pub(super) warm_ms: f64,
     /// The most memory that it ever had.
     pub(super) peak_memory_bytes: usize,
+    /// Whether it refused each event.
+    pub(super) refused: bool,
 }
 
 /// Starts a program this many times.
@@ -30,22 +32,25 @@ pub(super) fn of(program: &Path, starts: u32) -> Result<Measurement, TaskError> 
     let mut inits = Vec::new();
     let mut warms = Vec::new();
     let mut memories = Vec::new();
+    let mut refused = true;
     for _ in 0..starts {
         let start = one_start(program)?;
         inits.push(start.init);
-        warms.extend(start.invocations);
+        refused &= start.answers.iter().all(|answer| answer.is_refusal);
+        warms.extend(start.answers.iter().map(|answer| answer.took));
         memories.push(start.peak_memory_bytes);
     }
     Ok(Measurement {
         init_ms: milliseconds(median(&mut inits)),
         warm_ms: milliseconds(median(&mut warms)),
         peak_memory_bytes: median(&mut memories),
+        refused,
     })
 }
 
 struct Start {
     init: Duration,
-    invocations: Vec<Duration>,
+    answers: Vec<Answer>,
     peak_memory_bytes: usize,
 }
 
@@ -76,13 +81,13 @@ fn one_start(program: &Path) -> Result<Start, TaskError> {
     let failed =
         |why: String| TaskError::CheckFailed(format!("{}: {why}; see {}", program.display(), log.display()));
     let init = api.first_request().map_err(failed)?.duration_since(started);
-    let mut invocations = Vec::new();
+    let mut answers = Vec::new();
     for _ in 0..INVOCATIONS {
-        invocations.push(api.invoke().map_err(failed)?);
+        answers.push(api.invoke().map_err(failed)?);
     }
     let peak_memory_bytes = peak_memory(&process.0)?;
     // The first is still part of the start.
-    Ok(Start { init, invocations: invocations.split_off(1), peak_memory_bytes })
+    Ok(Start { init, answers: answers.split_off(1), peak_memory_bytes })
 }
 
 /// As the kernel counts it.

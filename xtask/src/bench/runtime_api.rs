@@ -11,14 +11,23 @@ use crate::error::TaskError;
 /// A function that takes longer has hung.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What every function is given. None understands it, and each says so at once: nothing else is called.
-const EVENT: &str = "{}";
+/// What every function is given. None understands it, not even the sweep, which takes an empty object; each says so at
+/// once, and nothing else is called.
+const EVENT: &str = r#"{"understood_by":"nobody"}"#;
 
 /// What the function did.
 enum Seen {
     AskedForAnEvent(Instant),
-    Answered(Instant),
+    Answered { at: Instant, is_refusal: bool },
     CouldNotStart(String),
+}
+
+/// How a function answered.
+pub(super) struct Answer {
+    /// From the event to the answer.
+    pub(super) took: Duration,
+    /// Whether it said that it could do nothing with the event.
+    pub(super) is_refusal: bool,
 }
 
 /// Serves one function.
@@ -63,19 +72,19 @@ impl RuntimeApi {
         match self.next_seen()? {
             Seen::AskedForAnEvent(time) => Ok(time),
             Seen::CouldNotStart(why) => Err(format!("it could not start: {why}")),
-            Seen::Answered(_) => Err("it answered before it was asked".to_owned()),
+            Seen::Answered { .. } => Err("it answered before it was asked".to_owned()),
         }
     }
 
-    /// Gives it an event, and tells how long its answer took; it has asked again by then.
-    pub(super) fn invoke(&self) -> Result<Duration, String> {
+    /// Gives it an event, and tells how it answered; it has asked again by then.
+    pub(super) fn invoke(&self) -> Result<Answer, String> {
         let asked = Instant::now();
         self.permits.send(()).map_err(|_| "it has gone".to_owned())?;
-        let Seen::Answered(answered) = self.next_seen()? else {
+        let Seen::Answered { at, is_refusal } = self.next_seen()? else {
             return Err("it asked again without an answer".to_owned());
         };
         self.first_request()?;
-        Ok(answered.duration_since(asked))
+        Ok(Answer { took: at.duration_since(asked), is_refusal })
     }
 
     fn next_seen(&self) -> Result<Seen, String> {
@@ -110,7 +119,7 @@ impl Shared {
         let seen = if request.path.ends_with("/init/error") {
             Seen::CouldNotStart(request.body.clone())
         } else {
-            Seen::Answered(now)
+            Seen::Answered { at: now, is_refusal: request.path.ends_with("/error") }
         };
         self.seen.send(seen).ok()?;
         let accepted =
@@ -199,16 +208,18 @@ mod tests {
 
     use super::*;
 
-    /// A function that asks once, and answers in chunks.
-    fn function(port: u16) {
+    /// A function that asks once, and answers this way and in chunks.
+    fn function(port: u16, way: &str) {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
         let ask = "GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: x\r\n\r\n";
         stream.write_all(ask.as_bytes()).unwrap();
         let mut buffer = [0; 4096];
         let read = stream.read(&mut buffer).unwrap();
         assert!(buffer[..read].ends_with(EVENT.as_bytes()));
-        let answer = "POST /2018-06-01/runtime/invocation/1/response HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n\
-                      2\r\n{}\r\n0\r\n\r\n";
+        let answer = format!(
+            "POST /2018-06-01/runtime/invocation/1/{way} HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n\
+             2\r\n{{}}\r\n0\r\n\r\n"
+        );
         stream.write_all(answer.as_bytes()).unwrap();
         let read = stream.read(&mut buffer).unwrap();
         assert!(buffer[..read].starts_with(b"HTTP/1.1 202"));
@@ -218,12 +229,16 @@ mod tests {
 
     #[test]
     fn a_function_is_asked_and_answers() {
-        let api = RuntimeApi::listen().unwrap();
-        let port = api.port();
-        let thread = std::thread::spawn(move || function(port));
-        api.first_request().unwrap();
-        assert!(api.invoke().unwrap() < PATIENCE);
-        drop(api);
-        thread.join().unwrap();
+        for (way, is_refusal) in [("response", false), ("error", true)] {
+            let api = RuntimeApi::listen().unwrap();
+            let port = api.port();
+            let thread = std::thread::spawn(move || function(port, way));
+            api.first_request().unwrap();
+            let answer = api.invoke().unwrap();
+            assert!(answer.took < PATIENCE);
+            assert_eq!(answer.is_refusal, is_refusal, "{way}");
+            drop(api);
+            thread.join().unwrap();
+        }
     }
 }

@@ -18,6 +18,8 @@ pub enum RunsState {
     /// Those that are not Ended, or owe a report.
     #[default]
     Open,
+    /// Those that are Ended and reported.
+    Ended,
 }
 
 /// Which page of which runs is wanted.
@@ -45,17 +47,22 @@ pub struct RunView {
 }
 
 impl OperatorApi {
-    /// Runs that are not Ended, or owe a report, the oldest first.
+    /// Runs that are not Ended, or owe a report, the oldest first; or all others, the newest first.
     ///
     /// # Errors
     /// When the page is not one of this list.
     pub async fn runs(&self, query: &RunsQuery) -> Result<List<Run>, OperatorApiError> {
         let name = match query.state {
             RunsState::Open => "runs open",
+            RunsState::Ended => "runs ended",
         };
         let page = PageQuery { limit: query.limit, next: query.next.clone() };
         let (limit, after) = (page.limit()?, page.position(name)?);
-        list(name, self.register.unfinished_runs_page(limit, after.as_deref()).await)
+        let runs = match query.state {
+            RunsState::Open => self.register.unfinished_runs_page(limit, after.as_deref()).await,
+            RunsState::Ended => self.register.ended_runs_page(limit, after.as_deref()).await,
+        };
+        list(name, runs)
     }
 
     /// A run with its steps and the questions that it asked.

@@ -155,12 +155,14 @@ async fn a_query_that_makes_no_sense_is_refused() {
         }
         // A cursor that was made up to look like one of this list.
         for position in ["", "x", "now#RUN", "CUSTOMER#globex"] {
-            let cursor = hex::encode(format!("runs open\n{position}"));
-            let answer = world.get(&format!("/v1/runs?next={cursor}")).await;
-            assert_eq!(answer.refusal().1, "cursor-invalid", "{position}");
+            for state in ["open", "ended"] {
+                let cursor = hex::encode(format!("runs {state}\n{position}"));
+                let answer = world.get(&format!("/v1/runs?state={state}&next={cursor}")).await;
+                assert_eq!(answer.refusal().1, "cursor-invalid", "{state} {position}");
+            }
         }
     }
-    for address in ["/v1/runs?state=ended", "/v1/recovery-plans?kind=drill"] {
+    for address in ["/v1/runs?state=closed", "/v1/recovery-plans?kind=drill"] {
         let method = if address.starts_with("/v1/runs") { "GET" } else { "POST" };
         let answer = world.call(ADA, method, address, recovery("t").to_string()).await;
         assert_eq!(answer.refusal(), (400, "query-invalid".to_owned()), "{address}");

@@ -1,8 +1,9 @@
 //! What a function is told, and as whom it calls.
 
 use std::collections::BTreeMap;
+use std::error::Error as _;
 
-use rekindle_cloud::CloudErrorKind;
+use rekindle_cloud::{CloudError, CloudErrorKind};
 use rekindle_cloud_aws::{Ec2Cloud, LaunchSettings};
 use rekindle_domain::InstanceId;
 
@@ -121,13 +122,36 @@ async fn the_customers_role_is_assumed_once_under_the_external_id() {
     assert!(sent[1..].iter().all(|sent| sent.authorization.contains("Credential=THEIRKEY/")));
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_role_that_is_not_granted_is_never_passed_by() {
-    let denied = "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code>\
-        <Message>not authorized to perform: sts:AssumeRole</Message></Error></ErrorResponse>";
-    let ec2 = Recorder::new([("AssumeRole", Answer::Reply(403, denied.into()))]);
+/// What a call comes to when STS answers for its role with this. EC2 is never asked without it.
+async fn not_granted(status: u16, code: &str, message: &str) -> CloudError {
+    let answer = format!(
+        "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
+    );
+    let ec2 = Recorder::new([("AssumeRole", Answer::Reply(status, answer))]);
     let error = with_role(&ec2).describe_instance(&InstanceId::parse(INSTANCE).unwrap()).await.unwrap_err();
-    assert_eq!(error.kind, CloudErrorKind::Uncertain);
-    assert!(error.what.contains("AccessDenied"), "{error}");
     assert_eq!(ec2.actions(), ["AssumeRole"]);
+    error
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_role_that_is_refused_is_said_with_what_to_check_and_not_tried_again() {
+    for (code, message) in [
+        ("AccessDenied", "not authorized to perform: sts:AssumeRole"),
+        ("InvalidClientTokenId", "The security token included in the request is invalid"),
+    ] {
+        let error = not_granted(403, code, message).await;
+        assert_eq!(error.kind, CloudErrorKind::Refused, "{error}");
+        for part in [ROLE.1, code, message, "trust policy", "external id"] {
+            assert!(error.what.contains(part), "{part}: {error}");
+        }
+        assert!(error.source().is_some());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_role_that_may_be_granted_to_the_next_try_is_uncertain() {
+    let error =
+        not_granted(403, "ExpiredToken", "The security token included in the request is expired").await;
+    assert_eq!(error.kind, CloudErrorKind::Uncertain, "{error}");
+    assert!(error.what.contains("ExpiredToken"), "{error}");
 }

@@ -6,9 +6,9 @@ use rekindle_domain::human_task::{Decision, HumanTask, HumanTaskId, HumanTaskSta
 use crate::attributes::{Item, attribute, from_item, key_of, text, text_of, to_item, unreadable};
 use crate::error::{DecisionRefusal, RegisterError};
 use crate::expression::Expression;
-use crate::keys::{self, OpenKind};
+use crate::keys::{self, IndexKind};
 use crate::register::Register;
-use crate::table::open_attributes;
+use crate::table::index_attributes;
 use crate::token::TaskToken;
 
 const TOKEN: &str = "x_token";
@@ -21,7 +21,7 @@ impl Register {
         let mut item = to_item(&key, task)?;
         item.extend(token.map(|token| (TOKEN.to_owned(), text(token))));
         if task.status == HumanTaskStatus::Ready {
-            item.extend(open_attributes(OpenKind::HumanTask, keys::sortable_time(task.created_at)));
+            item.extend(index_attributes(IndexKind::HumanTask, keys::sortable_time(task.created_at)));
         }
         if self.table.put(item, Expression::absent()).send().await? {
             return Ok(task.clone());
@@ -78,7 +78,7 @@ impl Register {
 
     /// What waits for a person, the oldest first. Read from the index, which lags behind.
     pub async fn open_human_tasks(&self) -> Result<Vec<HumanTask>, RegisterError> {
-        let items = self.table.open_items(OpenKind::HumanTask).await?;
+        let items = self.table.index_items(IndexKind::HumanTask).await?;
         items.into_iter().map(|item| from_item(&key_of(&item), item)).collect()
     }
 

@@ -1,4 +1,4 @@
-//! Lists for people, page by page: services, images and unfinished runs grow for years.
+//! Lists for people, page by page: services, images and runs grow for years.
 
 use rekindle_domain::{CustomerId, HumanTask, Image, ImageId, MachineKey, Run, Service};
 use serde::de::DeserializeOwned;
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::attributes::{from_item, key_of};
 use crate::error::RegisterError;
-use crate::keys::{self, OpenKind};
+use crate::keys::{self, IndexKind};
 use crate::register::Register;
 use crate::table::{ItemPage, Order};
 
@@ -83,7 +83,20 @@ impl Register {
         limit: usize,
         after: Option<&str>,
     ) -> Result<Page<Run>, RegisterError> {
-        read(self.table.open_items_page(OpenKind::Run, limit, after).await?)
+        read(self.table.index_page(IndexKind::UnfinishedRun, Order::Ascending, limit, after).await?)
+    }
+
+    /// Runs that are Ended and reported, the one that was opened last first, at most `limit`, going on where another
+    /// page ended. Read from the index, which lags behind.
+    ///
+    /// # Errors
+    /// [`RegisterError::Invalid`] for an `after` that no page of this list gave.
+    pub async fn ended_runs_page(
+        &self,
+        limit: usize,
+        after: Option<&str>,
+    ) -> Result<Page<Run>, RegisterError> {
+        read(self.table.index_page(IndexKind::EndedRun, Order::Descending, limit, after).await?)
     }
 
     /// What waits for a person, the oldest first, at most `limit`, going on where another page ended. Read from the
@@ -96,6 +109,6 @@ impl Register {
         limit: usize,
         after: Option<&str>,
     ) -> Result<Page<HumanTask>, RegisterError> {
-        read(self.table.open_items_page(OpenKind::HumanTask, limit, after).await?)
+        read(self.table.index_page(IndexKind::HumanTask, Order::Ascending, limit, after).await?)
     }
 }

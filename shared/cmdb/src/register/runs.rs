@@ -6,19 +6,19 @@ use rekindle_domain::{Flow, Outcome, Run, RunId, RunState, ServiceKey};
 use crate::attributes::{Item, from_item, key_of, to_item};
 use crate::error::RegisterError;
 use crate::expression::Expression;
-use crate::keys::{self, OpenKind};
+use crate::keys::{self, IndexKind};
 use crate::register::Register;
-use crate::table::{MOST_TRIES, open_attributes, pause};
+use crate::table::{MOST_TRIES, index_attributes, pause};
 
 /// How the run's lease was released, as JSON; see `leases`.
 pub(super) const RELEASE: &str = "x_release";
 
-/// A run as an item. It is in the index until it is Ended and reported.
+/// A run as an item. The index has it among the unfinished ones until it is Ended and reported.
 pub(super) fn run_item(run: &Run) -> Result<Item, RegisterError> {
     let mut item = to_item(&keys::run(&run.run_id), run)?;
-    if run.state != RunState::Ended || !run.reported {
-        item.extend(open_attributes(OpenKind::Run, keys::sortable_time(run.opened_at)));
-    }
+    let is_finished = run.state == RunState::Ended && run.reported;
+    let kind = if is_finished { IndexKind::EndedRun } else { IndexKind::UnfinishedRun };
+    item.extend(index_attributes(kind, keys::sortable_time(run.opened_at)));
     Ok(item)
 }
 
@@ -168,7 +168,7 @@ impl Register {
     /// Runs that are not Ended or not reported, the oldest first. Read from the index, which lags behind: act on them
     /// by conditional writes only.
     pub async fn unfinished_runs(&self) -> Result<Vec<Run>, RegisterError> {
-        let items = self.table.open_items(OpenKind::Run).await?;
+        let items = self.table.index_items(IndexKind::UnfinishedRun).await?;
         items.into_iter().map(|item| from_item(&key_of(&item), item)).collect()
     }
 

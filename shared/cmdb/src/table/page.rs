@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::Table;
 use crate::attributes::{Item, key_attributes, text, text_of};
 use crate::error::RegisterError;
-use crate::keys::{Key, OPEN_KIND, OPEN_SINCE, OpenKind, PARTITION, Range, SORT};
+use crate::keys::{IndexKind, Key, OPEN_KIND, OPEN_SINCE, PARTITION, Range, SORT};
 
 /// The longest position that is read; the longest that is written has half of it.
 const LONGEST_POSITION: usize = 512;
@@ -42,15 +42,16 @@ impl Table {
         page(request.set_exclusive_start_key(start), limit, |item| position_in(range, item)).await
     }
 
-    /// At most so many open items of a kind, the oldest first. The index lags behind the table.
-    pub(crate) async fn open_items_page(
+    /// At most so many items of a kind, in the order of time. The index lags behind the table.
+    pub(crate) async fn index_page(
         &self,
-        kind: OpenKind,
+        kind: IndexKind,
+        order: Order,
         limit: usize,
         after: Option<&str>,
     ) -> Result<ItemPage, RegisterError> {
         let start = after.map(|position| start_in_index(kind, position)).transpose()?;
-        let request = self.index_request(kind);
+        let request = self.index_request(kind).scan_index_forward(order == Order::Ascending);
         page(request.set_exclusive_start_key(start), limit, |item| position_in_index(kind, item)).await
     }
 }
@@ -91,20 +92,20 @@ fn start_in(range: &Range, position: &str) -> Result<Item, RegisterError> {
     Ok(key_attributes(&Key { partition: range.partition.clone(), sort }))
 }
 
-/// An item of the index is known by when it was opened and by its partition, whose beginning and sort key are its kind.
-fn position_in_index(kind: OpenKind, item: &Item) -> Option<String> {
-    let name = text_of(item, PARTITION)?.strip_prefix(&format!("{}#", kind.as_str()))?;
+/// An item of the index is known by when it was opened and by its partition; the rest of its key follows from its kind.
+fn position_in_index(kind: IndexKind, item: &Item) -> Option<String> {
+    let name = text_of(item, PARTITION)?.strip_prefix(&format!("{}#", kind.item()))?;
     Some(format!("{}#{name}", text_of(item, OPEN_SINCE)?))
 }
 
-fn start_in_index(kind: OpenKind, position: &str) -> Result<Item, RegisterError> {
+fn start_in_index(kind: IndexKind, position: &str) -> Result<Item, RegisterError> {
     let (since, name) = position.split_once('#').ok_or_else(invalid)?;
     let named = name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric());
     if since.len() > 40 || since.parse::<Timestamp>().is_err() || name.is_empty() || !named {
         return Err(invalid());
     }
-    let partition = format!("{}#{name}", kind.as_str());
-    let mut start = key_attributes(&Key { partition, sort: kind.as_str().to_owned() });
+    let partition = format!("{}#{name}", kind.item());
+    let mut start = key_attributes(&Key { partition, sort: kind.item().to_owned() });
     let place = [(OPEN_KIND, kind.as_str()), (OPEN_SINCE, since)];
     start.extend(place.map(|(name, value)| (name.to_owned(), text(value))));
     Ok(start)

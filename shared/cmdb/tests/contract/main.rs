@@ -86,7 +86,7 @@ contract! {
         an_empty_find_does_not_count_while_open,
         an_ended_run_cannot_be_found_not_empty,
         what_is_unknown_is_said_so,
-        unfinished_runs_leave_the_index_when_ended_and_reported,
+        a_run_is_unfinished_until_it_is_ended_and_reported,
         concurrent_changes_of_a_run_all_count,
         builders_of_a_service_are_counted;
     leases:
@@ -174,6 +174,7 @@ contract! {
         services_are_read_page_by_page,
         images_are_read_page_by_page_from_the_newest,
         what_is_unfinished_is_read_page_by_page,
+        ended_runs_are_read_page_by_page_from_the_newest,
         a_changed_position_leads_nowhere_else;
     client_tokens:
         a_client_token_stands_for_its_first_request,

@@ -1,5 +1,5 @@
 use rekindle_cmdb::{Page, Register, RegisterError};
-use rekindle_domain::{Image, ServiceId, ServiceKey};
+use rekindle_domain::{Image, Run, ServiceId, ServiceKey};
 
 use crate::objects::{at, human_task, image, machine, recovery_run, refresh_run, service, service_key};
 
@@ -75,6 +75,32 @@ pub async fn what_is_unfinished_is_read_page_by_page(register: Register) {
     assert_eq!([first.items, rest.items].concat(), tasks);
 }
 
+pub async fn ended_runs_are_read_page_by_page_from_the_newest(register: Register) {
+    let mut ended = Vec::new();
+    // Two of each moment, so that a page ends between runs of one moment.
+    for number in 0..6 {
+        let run = Run { opened_at: at(number / 2), ..recovery_run() };
+        let run_id = register.open_run(&run).await.unwrap().run_id;
+        register.close_run(&run_id, None, None, at(10)).await.unwrap();
+        register.end_run(&run_id, at(11)).await.unwrap();
+        ended.push(register.mark_reported(&run_id).await.unwrap());
+    }
+    let (mut read, mut after) = (Vec::new(), None);
+    loop {
+        let page = register.ended_runs_page(1, after.as_deref()).await.unwrap();
+        read.extend(page.items);
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    let times: Vec<_> = read.iter().map(|run| run.opened_at).collect();
+    assert!(times.iter().rev().is_sorted(), "{times:?}");
+    // Other cases may share the table.
+    let listed = |run: &&Run| read.iter().filter(|other| other == run).count() == 1;
+    assert_eq!(ended.iter().filter(listed).count(), ended.len(), "each once");
+}
+
 /// Whatever somebody makes of a position, it stays within its list.
 pub async fn a_changed_position_leads_nowhere_else(register: Register) {
     let (mine, other) = (service_key(), service_key());
@@ -91,6 +117,8 @@ pub async fn a_changed_position_leads_nowhere_else(register: Register) {
     }
     for position in ["", "x", "now#RUN", "2026-11-22T00:00:00Z#", "2026-11-22T00:00:00Z#a b"] {
         let error = register.unfinished_runs_page(10, Some(position)).await.unwrap_err();
+        assert!(matches!(error, RegisterError::Invalid(_)), "{position}: {error:?}");
+        let error = register.ended_runs_page(10, Some(position)).await.unwrap_err();
         assert!(matches!(error, RegisterError::Invalid(_)), "{position}: {error:?}");
     }
 }
