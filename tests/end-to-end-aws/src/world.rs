@@ -417,21 +417,14 @@ pub fn import_public_key(name: &str) {
 
 /// Puts all signs of life in an item of the register an hour back; an item that is not there has none.
 fn let_be_long_ago(table: &str, item: &Value) {
-    let signs = ["posted_at", "taken_at", "last_heartbeat_at", "at"];
-    let sets: Vec<String> = signs
-        .iter()
-        .filter(|sign| item[**sign]["S"].is_string())
-        .map(|sign| format!("{sign} = :past"))
-        .collect();
-    if sets.is_empty() {
-        return;
-    }
     let past = (Timestamp::now() - SignedDuration::from_hours(1)).to_string();
-    let (key, past) = (json!({"pk": item["pk"], "sk": item["sk"]}), json!({":past": {"S": past}}));
-    let update = format!("SET {}", sets.join(", "));
-    aws(&[
-        &["dynamodb", "update-item", "--table-name", table, "--key", &key.to_string()][..],
-        &["--update-expression", &update, "--expression-attribute-values", &past.to_string()],
-    ]
-    .concat());
+    let mut item = item.clone();
+    for sign in ["posted_at", "taken_at", "last_heartbeat_at", "at"] {
+        if let Some(time) = item.pointer_mut(&format!("/{sign}/S")) {
+            *time = past.clone().into();
+        }
+    }
+    if item.is_object() {
+        aws(&["dynamodb", "put-item", "--table-name", table, "--item", &item.to_string()]);
+    }
 }
