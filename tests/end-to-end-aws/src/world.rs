@@ -357,10 +357,11 @@ impl World {
         }
     }
 
-    /// Ends an open recovery.
+    /// Ends an open recovery, and lets the sweep do it now.
     pub fn end_recovery(&self, run_id: &str) {
         let path = format!("/v1/recoveries/{run_id}/end");
         self.operator().ask("POST", &path, Some(&json!({"confirm": run_id}))).good();
+        self.sweep().unwrap();
     }
 
     /// What exists with the run's tag: instances, images, snapshots, volumes and network interfaces.

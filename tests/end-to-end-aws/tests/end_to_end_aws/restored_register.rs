@@ -51,7 +51,6 @@ fn a_restored_register_halts_recovers_what_it_has_and_takes_back_what_it_forgot(
 
     // Nothing was ended while the register was halted; the sweep does it now.
     world.end_recovery(&run_id);
-    world.sweep().unwrap();
     world.wait_until_nothing_runs();
     world.customer.write_orders(20);
     world.back_up();
