@@ -18,7 +18,7 @@ pub(crate) struct WrapIdentityArguments {
     /// The data key: its id, ARN or alias.
     #[arg(long)]
     key_id: String,
-    /// Whose identity it is: customer/service/machine. On no other machine KMS opens it.
+    /// Whose identity it is: customer/service/machine. Agents open the one of their own machine.
     #[arg(long)]
     machine: String,
     /// The file of the identity, as `keygen` writes it.
