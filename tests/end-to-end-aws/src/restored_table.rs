@@ -28,15 +28,26 @@ pub fn take_into_use(table: &str, restored: &str) {
     }
 }
 
-/// Tells one function another table, and gives back the one that it knew.
-///
-/// # Panics
-/// When there is no such function.
-pub fn tell_table(function: &str, table: &str) -> String {
-    let name = format!("rekindle-e2e-{function}");
-    let described = aws(&["lambda", "get-function-configuration", "--function-name", &name]);
-    tell(&described, table);
-    described["Environment"]["Variables"][TABLE].as_str().expect("a function has a table").to_owned()
+/// A function that was told another table. However its test ends, it is told its own one again.
+pub struct Misled(Value);
+
+impl Misled {
+    /// Tells it.
+    ///
+    /// # Panics
+    /// When there is no such function.
+    pub fn tell(function: &str, table: &str) -> Self {
+        let name = format!("rekindle-e2e-{function}");
+        let described = aws(&["lambda", "get-function-configuration", "--function-name", &name]);
+        tell(&described, table);
+        Self(described)
+    }
+}
+
+impl Drop for Misled {
+    fn drop(&mut self) {
+        tell(&self.0, self.0["Environment"]["Variables"][TABLE].as_str().unwrap_or_default());
+    }
 }
 
 fn tell(function: &Value, table: &str) {
