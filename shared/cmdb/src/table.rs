@@ -52,7 +52,7 @@ impl Table {
     }
 
     /// Everything that the table holds. For copies of small tables only.
-    #[cfg(feature = "embedded")]
+    #[cfg(feature = "faults")]
     pub(crate) async fn everything(&self) -> Result<Vec<Item>, RegisterError> {
         let pages = self.client.scan().table_name(&self.name).consistent_read(true).into_paginator();
         let items = pages.items().send().try_collect().await;
