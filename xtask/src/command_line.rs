@@ -110,10 +110,16 @@ fn carry_out(verb: Verb) -> Result<(), TaskError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
     use super::*;
-    use clap::CommandFactory as _;
+    use clap::{Args, Command, CommandFactory as _};
+
+    /// The arguments of one verb, which is the first word.
+    pub(crate) fn parsed<A: Args>(words: &[&str]) -> Result<A, clap::Error> {
+        let matches = A::augment_args(Command::new("xtask")).try_get_matches_from(words)?;
+        A::from_arg_matches(&matches)
+    }
 
     #[test]
     fn the_command_line_contradicts_itself_nowhere() {

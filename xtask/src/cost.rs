@@ -146,17 +146,10 @@ fn growing(usage: &Use) -> String {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
     use super::*;
-    use clap::Parser;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        arguments: Arguments,
-    }
+    use crate::command_line::tests::parsed;
 
     fn usage(words: &[&str]) -> Use {
-        let line = Line::try_parse_from([&["cost", "--data-gb", "50"], words].concat()).unwrap();
-        in_a_month(&line.arguments).unwrap()
+        in_a_month(&parsed(&[&["cost", "--data-gb", "50"], words].concat()).unwrap()).unwrap()
     }
 
     #[test]

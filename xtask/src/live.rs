@@ -210,17 +210,11 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
     use super::*;
     use crate::aws::tests::Played;
-    use clap::Parser;
+    use crate::command_line;
     use serde_json::Value;
 
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        arguments: Arguments,
-    }
-
     fn parsed(words: &[&str]) -> Result<Arguments, clap::Error> {
-        Line::try_parse_from([&["live"], words].concat()).map(|line| line.arguments)
+        command_line::tests::parsed(&[&["live"], words].concat())
     }
 
     #[test]

@@ -8,20 +8,14 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use clap::Parser;
 use rekindle_domain::MachineKey;
 use serde_json::{Value, json};
 
 use super::name as name_of;
 use super::*;
 use crate::aws::tests::Played;
+use crate::command_line::tests::parsed;
 use crate::interruption::pause;
-
-#[derive(Parser)]
-struct Line {
-    #[command(flatten)]
-    arguments: Arguments,
-}
 
 #[test]
 fn a_machine_has_three_ids() {
@@ -137,8 +131,8 @@ impl PlayedAccount {
             ["--config", &config, "--trusted-keys", &keys, "--recipes", &recipes, consent],
         ]
         .concat();
-        let line = Line::try_parse_from(words.into_iter().chain(["--agent", agent.as_str()]));
-        let arguments = line.unwrap_or_else(|error| panic!("{error}")).arguments;
+        let arguments = parsed(&[&words[..], &["--agent", &agent]].concat());
+        let arguments = arguments.unwrap_or_else(|error| panic!("{error}"));
         let repository = Repository::find().unwrap();
         make(&repository, &self.played.aws(&repository), &arguments)
     }
@@ -395,7 +389,7 @@ impl Account {
             &agent().display().to_string(),
             "--yes",
         ];
-        Line::try_parse_from(words).unwrap_or_else(|error| panic!("{error}")).arguments
+        parsed(&words).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Instances of this account's stack that are not gone.
